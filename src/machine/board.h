@@ -1,0 +1,54 @@
+/*
+ * The board pc-1: Intel 440FX with PIIX3 and the PIIX4 power-management
+ * function, as QEMU's "pc" machine presents it to SeaBIOS and to guests.
+ * It owns the chips, maps them to ports and addresses, and wires their lines.
+ */
+#ifndef MACHINE_BOARD_H
+#define MACHINE_BOARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/hooks.h"
+#include "util/error.h"
+
+struct machine;
+struct board;
+struct cpu;
+
+/* Builds all chips of `machine` (whose memory, clock, events, busses and
+ * vCPUs exist), maps ROMs and hands firmware its tables. Returns NULL with
+ * `error` set on an unfit file. */
+struct board *board_create(struct machine *machine, struct error *error);
+void board_destroy(struct board *board);
+
+/* Hard reset of all chips (the vCPUs are the run loop's business). */
+void board_reset(struct board *board);
+
+/* INTA cycle of vCPU `cpu`: the vector of the interrupt it takes now, from its
+ * local APIC or, through LINT0 in ExtINT mode, from the 8259 pair. -1 when the
+ * request has gone away. */
+int board_interrupt_acknowledge(struct board *board, unsigned cpu);
+
+/* IA32_APIC_BASE, the x2APIC MSRs, TSC deadline: 0, or -1 when the access
+ * must raise #GP(0). */
+int board_msr_read(struct board *board, unsigned cpu, uint32_t msr, uint64_t *value);
+int board_msr_write(struct board *board, unsigned cpu, uint32_t msr, uint64_t value);
+
+/* CR8 of vCPU `cpu`, 0..15. */
+uint64_t board_tpr_read(struct board *board, unsigned cpu);
+void board_tpr_write(struct board *board, unsigned cpu, uint64_t value);
+
+/* MMIO access at physical `address` by vCPU `cpu`: its local APIC page first
+ * (wherever its base is), then the MMIO bus. */
+uint64_t board_mmio_read(struct board *board, unsigned cpu, uint64_t address, unsigned bytes);
+void board_mmio_write(struct board *board, unsigned cpu, uint64_t address, uint64_t value,
+                      unsigned bytes);
+
+/* An INIT on the vCPU's APIC (called when the vCPU is reset alone). */
+void board_cpu_reset(struct board *board, unsigned cpu);
+
+bool board_input_ready(struct board *board, enum input_kind kind, unsigned unit);
+bool board_input(struct board *board, enum input_kind kind, unsigned unit, uint8_t value);
+
+#endif
