@@ -1,0 +1,36 @@
+#!/bin/bash
+# Installs the Debian packages that are missing: ci/setup.sh [build] [test]
+# (default: both). docs/dependencies.md says what each is for.
+set -euo pipefail
+
+build="gcc libc6-dev make binutils libzstd-dev libxxhash-dev seabios"
+test="libcmocka-dev clang llvm gdb cpio mtools cppcheck procps"
+
+wanted=
+for group in "${@:-build test}"; do
+    for name in $group; do
+        case $name in
+        build) wanted+=" $build" ;;
+        test) wanted+=" $test" ;;
+        *) echo "setup.sh: unknown group $name" >&2; exit 1 ;;
+        esac
+    done
+done
+
+missing=
+for package in $wanted; do
+    state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+    [[ $state == ii* ]] || missing+=" $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "setup: installing$missing" >&2
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "setup: needs root or sudo to install$missing" >&2; exit 1; }
+    as_root=sudo
+fi
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -q >&2
+# shellcheck disable=SC2086
+$as_root apt-get install -q -y --no-install-recommends $missing >&2
