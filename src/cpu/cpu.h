@@ -1,0 +1,297 @@
+/*
+ * One vCPU: state, what is derived from it, and its door to the machine.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu/insn.h"
+#include "cpu/physmem.h"
+#include "cpu/state.h"
+#include "util/bits.h"
+
+struct engine;
+struct block;
+struct debug_points;
+
+/* RFLAGS */
+#define FLAG_CF 0x0001ull
+#define FLAG_1 0x0002ull
+#define FLAG_PF 0x0004ull
+#define FLAG_AF 0x0010ull
+#define FLAG_ZF 0x0040ull
+#define FLAG_SF 0x0080ull
+#define FLAG_TF 0x0100ull
+#define FLAG_IF 0x0200ull
+#define FLAG_DF 0x0400ull
+#define FLAG_OF 0x0800ull
+#define FLAG_IOPL 0x3000ull
+#define FLAG_NT 0x4000ull
+#define FLAG_RF 0x10000ull
+#define FLAG_VM 0x20000ull
+#define FLAG_AC 0x40000ull
+#define FLAG_VIF 0x80000ull
+#define FLAG_VIP 0x100000ull
+#define FLAG_ID 0x200000ull
+#define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+
+/* CR0, CR4, EFER */
+#define CR0_PE 0x1ull
+#define CR0_MP 0x2ull
+#define CR0_EM 0x4ull
+#define CR0_TS 0x8ull
+#define CR0_ET 0x10ull
+#define CR0_NE 0x20ull
+#define CR0_WP 0x10000ull
+#define CR0_AM 0x40000ull
+#define CR0_NW 0x20000000ull
+#define CR0_CD 0x40000000ull
+#define CR0_PG 0x80000000ull
+#define CR4_VME 0x1ull
+#define CR4_PVI 0x2ull
+#define CR4_TSD 0x4ull
+#define CR4_DE 0x8ull
+#define CR4_PSE 0x10ull
+#define CR4_PAE 0x20ull
+#define CR4_MCE 0x40ull
+#define CR4_PGE 0x80ull
+#define CR4_PCE 0x100ull
+#define CR4_OSFXSR 0x200ull
+#define CR4_OSXMMEXCPT 0x400ull
+#define CR4_UMIP 0x800ull
+#define CR4_LA57 0x1000ull
+#define CR4_FSGSBASE 0x10000ull
+#define CR4_PCIDE 0x20000ull
+#define CR4_OSXSAVE 0x40000ull
+#define CR4_SMEP 0x100000ull
+#define CR4_SMAP 0x200000ull
+#define CR4_PKE 0x400000ull
+#define EFER_SCE 0x1ull
+#define EFER_LME 0x100ull
+#define EFER_LMA 0x400ull
+#define EFER_NXE 0x800ull
+
+enum vector {
+    VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_BR = 5,
+    VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12,
+    VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_MF = 16, VECTOR_AC = 17, VECTOR_MC = 18, VECTOR_XM = 19,
+};
+
+/* The exception that a handler raised. */
+struct exception {
+    uint8_t vector;
+    bool has_error;
+    uint32_t error;
+    uint64_t address; /* #PF: goes to CR2 on delivery; #DB: bits for DR6 */
+};
+
+/*
+ * The vCPU's way out, filled by the machine. The instruction count is exact
+ * at each call (cpu_retired). MMIO never crosses a page and has 1, 2, 4 or 8
+ * bytes; wider accesses are split by the caller.
+ */
+struct cpu_bus {
+    void *context;
+    uint64_t (*port_read)(void *context, struct cpu *cpu, uint16_t port, unsigned bytes);
+    void (*port_write)(void *context, struct cpu *cpu, uint16_t port, uint64_t value, unsigned bytes);
+    uint64_t (*mmio_read)(void *context, struct cpu *cpu, uint64_t address, unsigned bytes);
+    void (*mmio_write)(void *context, struct cpu *cpu, uint64_t address, uint64_t value, unsigned bytes);
+    int (*interrupt_acknowledge)(void *context, struct cpu *cpu); /* vector, -1: gone */
+    /* MSRs that devices own (APIC_BASE, x2APIC range, TSC_DEADLINE): 0, or -1 for #GP(0). */
+    int (*msr_read)(void *context, struct cpu *cpu, uint32_t msr, uint64_t *value);
+    int (*msr_write)(void *context, struct cpu *cpu, uint32_t msr, uint64_t value);
+    uint64_t (*tpr_read)(void *context, struct cpu *cpu); /* CR8 */
+    void (*tpr_write)(void *context, struct cpu *cpu, uint64_t value);
+    uint64_t (*virtual_ns)(void *context, struct cpu *cpu); /* now, exact */
+    uint64_t (*random)(void *context, struct cpu *cpu);
+    void (*tsc_changed)(void *context, struct cpu *cpu); /* tsc_offset was written */
+    /* One line for the user, once per kind: an instruction or MSR not modelled. */
+    void (*notice)(void *context, struct cpu *cpu, const char *text);
+};
+
+#define TLB_ENTRIES 512
+#define TLB_INVALID 1ull /* no page address has bit 0 set */
+
+/* A direct-mapped entry. A tag is the linear page address for which that kind
+ * of access needs no further look: permission given, A (and D) set, plain
+ * memory, no tracking flag in the way. */
+struct tlb_entry {
+    uint64_t read_tag, write_tag, exec_tag;
+    uintptr_t addend; /* host address = linear address + addend */
+};
+
+enum mmu_index {
+    MMU_SUPERVISOR,      /* SMAP in force */
+    MMU_SUPERVISOR_AC,   /* CPL < 3 with EFLAGS.AC: SMAP lifted */
+    MMU_USER,
+    MMU_INDEX_COUNT
+};
+
+struct tlb {
+    struct tlb_entry entry[TLB_ENTRIES];
+};
+
+/* What a memory access needs of a segment; derived from struct segment, CR0,
+ * EFER and CPL. An access of n bytes at `offset` passes at once when offset + n
+ * <= end; an end of 0 always takes the slow check (null, expand-down,
+ * unreadable). */
+struct segment_access {
+    uint64_t base;
+    uint64_t read_end, write_end;
+};
+
+enum cpu_exit {
+    CPU_EXIT_BUDGET,   /* ran as many instructions as asked */
+    CPU_EXIT_HALTED,   /* HLT, MWAIT, wait for SIPI */
+    CPU_EXIT_YIELD,    /* PAUSE: another vCPU should have the turn */
+    CPU_EXIT_SHUTDOWN, /* triple fault */
+    CPU_EXIT_DEBUG,    /* a point of the debugger */
+};
+
+struct cpu {
+    struct cpu_state s;
+
+    /* The arithmetic flags in lazy form while the CPU runs (flags.h). */
+    uint64_t flags_result, flags_aux;
+
+    struct segment_access access[SEGMENT_COUNT + 1];
+    struct tlb *tlb;              /* tlbs[mmu index of the current privilege] */
+    uint64_t stack_mask;          /* of RSP: 16, 32 or 64 bits of ones */
+    uint64_t rip_mask;            /* 32 or 64 bits of ones */
+    uint8_t code_bytes;           /* 2, 4, 8: mode of the current code segment */
+    bool attention;               /* something must be looked at before the next block */
+    bool yield;                   /* a PAUSE was executed and other vCPUs exist */
+    bool multiprocessor;
+    struct exception exception;
+
+    /* The slice. `remaining` counts what is left after the whole current
+     * block; cpu_retired gives the exact count within it. */
+    int64_t budget, remaining;
+    const struct insn *current;   /* the instruction that runs */
+    const struct insn *block_end; /* one past the last that will run in this block */
+    const struct insn *block_start;
+    uint32_t block_count;         /* instructions that `remaining` was charged for this block */
+
+    /* Where instructions come from now: page of the last block. */
+    uint64_t fetch_linear;        /* linear page address, TLB_INVALID: look again */
+    uint32_t fetch_page;          /* backing page */
+
+    struct physmem *memory;
+    struct engine *engine;
+    struct cpu_bus bus;
+    const struct cpu_model *model; /* CPUID leaves and features (cpuid.h) */
+    struct debug_points *debug;    /* NULL: no debugger */
+
+    struct tlb tlbs[MMU_INDEX_COUNT];
+};
+
+/* Power-on or reset (SDM vol. 3, table 9-1): index is kept; vCPU 0 runs, the
+ * others wait for SIPI. INIT keeps what INIT keeps. (reset.c) */
+void cpu_reset(struct cpu *cpu);
+void cpu_init_signal(struct cpu *cpu);
+void cpu_startup(struct cpu *cpu, uint8_t vector);
+
+/* Runs at most `budget` (>= 1) instructions. (engine.c) */
+enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget);
+
+/* Instructions retired in the slice so far, not counting the one that runs. */
+static inline uint64_t cpu_retired(const struct cpu *cpu)
+{
+    return (uint64_t)(cpu->budget - cpu->remaining)
+           - (cpu->block_count - (uint64_t)(cpu->current - cpu->block_start));
+}
+
+/* Ends the current block after the current instruction, so that the run loop
+ * looks at everything again. Any handler and any bus function may. */
+static inline void cpu_end_block(struct cpu *cpu)
+{
+    if (cpu->block_end > cpu->current)
+        cpu->block_end = cpu->current + 1;
+}
+
+/* The same, and the run loop looks at interrupts, shadows and traps. */
+static inline void cpu_attention(struct cpu *cpu)
+{
+    cpu->attention = true;
+    cpu_end_block(cpu);
+}
+
+/* Makes the slice end after the current instruction. */
+void cpu_end_slice(struct cpu *cpu);
+
+/* Brings all derived fields in line with `s` (segments, mode, privilege, lazy
+ * flags) and drops translations. After s was written from outside. */
+void cpu_restored(struct cpu *cpu);
+
+/* Recomputes access[], masks, code_bytes and tlb from segments, CR0, EFER,
+ * CPL, EFLAGS.AC. After any change to those. (mode.c) */
+void cpu_update_mode(struct cpu *cpu);
+/* The same for one segment register (and the stack mask when it is SS). */
+void cpu_update_segment(struct cpu *cpu, unsigned segment);
+/* The same for the privilege only: selects the TLB. */
+void cpu_update_privilege(struct cpu *cpu);
+
+/* Raises an exception: fills cpu->exception and returns CPU_FAULT. */
+static inline int cpu_raise(struct cpu *cpu, enum vector vector)
+{
+    cpu->exception = (struct exception){ (uint8_t)vector, false, 0, 0 };
+    return CPU_FAULT;
+}
+static inline int cpu_raise_error(struct cpu *cpu, enum vector vector, uint32_t error)
+{
+    cpu->exception = (struct exception){ (uint8_t)vector, true, error, 0 };
+    return CPU_FAULT;
+}
+
+/* Delivers cpu->exception with RIP at the faulting instruction: through the
+ * IDT, with double and triple fault. Afterwards RIP is at the handler, or the
+ * activity is CPU_SHUTDOWN. (exceptions.c) */
+void cpu_deliver_exception(struct cpu *cpu);
+/* Delivers an external interrupt or NMI. RIP is where it is to return to. */
+void cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
+/* Enters SMM. (smm.c) */
+void cpu_enter_smm(struct cpu *cpu);
+
+/* Modes, from state. */
+static inline bool cpu_protected(const struct cpu *cpu) { return cpu->s.cr0 & CR0_PE; }
+static inline bool cpu_long_mode(const struct cpu *cpu) { return cpu->s.efer & EFER_LMA; }
+static inline bool cpu_v86(const struct cpu *cpu) { return cpu->s.rflags & FLAG_VM; }
+static inline bool cpu_code64(const struct cpu *cpu) { return cpu->code_bytes == 8; }
+
+/* Offsets of the running instruction and of the one after it. */
+static inline uint64_t insn_start(const struct cpu *cpu, const struct insn *insn)
+{
+    return (cpu->s.gpr[RIP] + insn->end - insn->length) & cpu->rip_mask;
+}
+static inline uint64_t insn_next(const struct cpu *cpu, const struct insn *insn)
+{
+    return (cpu->s.gpr[RIP] + insn->end) & cpu->rip_mask;
+}
+
+/* Offset of the memory operand in its segment. */
+static inline uint64_t insn_address(const struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t sum = cpu->s.gpr[insn->base] + (cpu->s.gpr[insn->index] << insn->scale)
+                   + (uint64_t)(int64_t)insn->disp;
+    return sum & (~0ull >> insn->address_shift);
+}
+
+/* Register operands. Writes of 32 bits clear the upper half. */
+static inline uint8_t register_read8(const struct cpu *cpu, unsigned byte_offset)
+{
+    return ((const uint8_t *)cpu->s.gpr)[byte_offset];
+}
+static inline uint16_t register_read16(const struct cpu *cpu, unsigned r) { return (uint16_t)cpu->s.gpr[r]; }
+static inline uint32_t register_read32(const struct cpu *cpu, unsigned r) { return (uint32_t)cpu->s.gpr[r]; }
+static inline uint64_t register_read64(const struct cpu *cpu, unsigned r) { return cpu->s.gpr[r]; }
+static inline void register_write8(struct cpu *cpu, unsigned byte_offset, uint8_t v)
+{
+    ((uint8_t *)cpu->s.gpr)[byte_offset] = v;
+}
+static inline void register_write16(struct cpu *cpu, unsigned r, uint16_t v) { memcpy(&cpu->s.gpr[r], &v, 2); }
+static inline void register_write32(struct cpu *cpu, unsigned r, uint32_t v) { cpu->s.gpr[r] = v; }
+static inline void register_write64(struct cpu *cpu, unsigned r, uint64_t v) { cpu->s.gpr[r] = v; }
+
+#endif
