@@ -23,8 +23,7 @@ struct ioapic_state {
     uint32_t select;               /* IOREGSEL */
     uint32_t id;                   /* bits 27:24 */
     uint32_t lines;                /* bit n: pin n is asserted */
-    uint32_t pending;              /* bit n: an asserted pin has a request that was
-                                    * not delivered yet (IRR) */
+    uint32_t pad;
 };
 _Static_assert(sizeof(struct ioapic_state) == 208, "ioapic_state has no implicit padding");
 

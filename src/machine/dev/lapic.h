@@ -41,7 +41,6 @@ enum lapic_delivery {
 };
 
 enum lapic_lvt { /* index into lapic_state.lvt */
-    LAPIC_LVT_CMCI,
     LAPIC_LVT_TIMER,
     LAPIC_LVT_THERMAL,
     LAPIC_LVT_PERFORMANCE,
@@ -58,7 +57,6 @@ struct lapic_state {
     uint32_t irr[8];
     uint32_t isr[8];
     uint32_t tmr[8];
-    uint32_t id;           /* xAPIC ID register, bits 31:24 */
     uint32_t ldr;          /* xAPIC LDR, bits 31:24 */
     uint32_t dfr;
     uint32_t tpr;
@@ -73,9 +71,8 @@ struct lapic_state {
     uint8_t timer_running;  /* one-shot or periodic count is going on */
     uint8_t extint_message; /* an ExtINT message of an IOAPIC is pending */
     uint8_t lint[2];        /* level of the pins LINT0, LINT1 */
-    uint32_t pad;
 };
-_Static_assert(sizeof(struct lapic_state) == 200, "lapic_state has no implicit padding");
+_Static_assert(sizeof(struct lapic_state) == 192, "lapic_state has no implicit padding");
 
 struct machine;
 struct lapics;
