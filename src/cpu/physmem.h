@@ -11,7 +11,6 @@
  *   TABLE  a page walk read an entry here that may be cached in a TLB
  *   CODE   decoded blocks were made from bytes of this page
  *   ROM    writes are dropped
- *   WATCH  the debugger wants to see accesses (both reads and writes)
  */
 #ifndef CPU_PHYSMEM_H
 #define CPU_PHYSMEM_H
@@ -27,7 +26,6 @@
 #define PHYSMEM_TABLE 0x02
 #define PHYSMEM_CODE 0x04
 #define PHYSMEM_ROM 0x08
-#define PHYSMEM_WATCH 0x10
 
 #define PHYSMEM_MMIO UINT32_MAX          /* not memory: goes to the bus */
 #define PHYSMEM_DISCARD (UINT32_MAX - 1) /* writes are dropped */
@@ -37,13 +35,14 @@
 /* Who must hear of writes to tracked pages: the TLBs and the block cache. */
 struct physmem_listener {
     void *context;
-    /* Bytes [offset, offset+length) of a TABLE page are about to be / were
-     * changed from `before` (an 8-byte-aligned, 8-byte-granular copy). */
+    /* Bytes [offset, offset+length) of a TABLE page were written. `before` is
+     * the whole page's content of the 8-byte words they lie in, as it was:
+     * word k of it belongs at (offset & ~7) + 8 * k. */
     void (*table_written)(void *context, uint32_t page, uint32_t offset, uint32_t length,
                           const uint8_t *before);
     /* Bytes of a CODE page were changed. */
     void (*code_written)(void *context, uint32_t page, uint32_t offset, uint32_t length);
-    /* The page gained a flag: fast write (WATCH: also read) entries must go. */
+    /* The page gained a flag: fast write entries must go. */
     void (*page_flagged)(void *context, uint32_t page);
     /* The map itself or many pages' flags changed: all that is cached of
      * translations must go. */
