@@ -132,11 +132,11 @@ static inline __attribute__((always_inline)) bool flags_condition(const struct c
     case 0: value = flags_of(cpu); break;
     case 1: value = flags_cf(cpu); break;
     case 2: value = flags_zf(cpu); break;
-    case 3: value = flags_cf(cpu) | flags_zf(cpu); break;
+    case 3: value = (int)flags_cf(cpu) | (int)flags_zf(cpu); break;
     case 4: value = flags_sf(cpu); break;
     case 5: value = flags_pf(cpu); break;
     case 6: value = flags_sf(cpu) != flags_of(cpu); break;
-    default: value = flags_zf(cpu) | (flags_sf(cpu) != flags_of(cpu)); break;
+    default: value = (int)flags_zf(cpu) | (int)(flags_sf(cpu) != flags_of(cpu)); break;
     }
     return value ^ (cc & 1);
 }
