@@ -62,7 +62,7 @@ struct disk {
     uint64_t stale_room;
 };
 
-/* A disk of source->size bytes (rounded up to a sector, the rest reads as
+/* A disk of source->size bytes (at most 2^62; rounded up to a sector, the rest reads as
  * zero). `source` is copied; what it points to must outlive the disk. */
 void disk_init(struct disk *disk, const struct disk_source *source);
 void disk_free(struct disk *disk);
