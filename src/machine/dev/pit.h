@@ -19,36 +19,44 @@
 #define PIT_HZ 1193182u
 #define PIT_COUNTERS 3
 
+enum pit_phase {
+    PIT_IDLE,    /* no count, or waiting for a trigger that never came */
+    PIT_RUNNING,
+    PIT_PAUSED,  /* the gate is low (modes 0, 2, 3, 4) */
+};
+
 struct pit_counter_state {
-    uint64_t start_tick;   /* when the count in force began; see pit.c */
-    uint64_t trigger_tick; /* modes 2, 3: when the waiting count was written */
-    uint32_t count;        /* in force, 1..65536 (BCD: 1..10000) */
-    uint32_t next_count;   /* written, not yet in force */
-    uint32_t held;         /* the counting element while it stands still */
+    uint64_t start_tick;   /* RUNNING: when the count in force began;
+                              PAUSED: ticks that had gone by then */
+    uint64_t written_tick; /* modes 2, 3: when the waiting count was written */
+    uint32_t count;        /* in force; 0 written stands for 65536 (BCD: 10000) */
+    uint32_t next_count;   /* count register (CR), 0: none since the control word */
+    uint32_t held;         /* counting element (CE) while it stands still */
     uint16_t latched_count;
     uint8_t latched_status;
-    uint8_t mode;          /* 0..5 */
+    uint8_t mode;          /* 0..7 as written; 6 and 7 are 2 and 3 */
     uint8_t access;        /* 1: low byte, 2: high byte, 3: low then high */
     uint8_t bcd;
     uint8_t gate;
-    uint8_t phase;         /* enum in pit.c */
-    uint8_t start_level;   /* mode 3: the output at start_tick */
-    uint8_t count_written; /* null count: a written count waits */
+    uint8_t phase;         /* enum pit_phase */
+    uint8_t start_level;   /* OUT before start_tick; mode 3: from it on */
+    uint8_t count_waits;   /* null count: CR is not in CE yet */
     uint8_t low_byte;      /* first of two bytes written */
     uint8_t write_high;    /* the next write is the high byte */
     uint8_t read_high;     /* the next read is the high byte */
-    uint8_t count_latched; /* bytes of latched_count yet to be read */
+    uint8_t bytes_latched; /* of latched_count, yet to be read */
     uint8_t status_latched;
     uint8_t pad[5];
 };
 
 struct pit_state {
     struct pit_counter_state counters[PIT_COUNTERS];
-    uint8_t irq_level; /* last level driven by counter 0 */
+    uint64_t driven_tick; /* counter 0's output was last looked at here */
+    uint8_t irq_level;    /* and this level was driven */
     uint8_t pad[7];
 };
 _Static_assert(sizeof(struct pit_counter_state) == 48, "no hidden padding");
-_Static_assert(sizeof(struct pit_state) == 152, "no hidden padding");
+_Static_assert(sizeof(struct pit_state) == 160, "no hidden padding");
 
 struct pit {
     struct pit_state s;
