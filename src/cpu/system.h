@@ -1,0 +1,107 @@
+/*
+ * System side of the interpreter: small helpers that its files and the other
+ * handlers share. Functions that return int give 0, or CPU_FAULT with
+ * cpu->exception set.
+ */
+#ifndef CPU_SYSTEM_H
+#define CPU_SYSTEM_H
+
+#include "cpu/cpu.h"
+#include "cpu/cpuid.h"
+#include "cpu/flags.h"
+#include "cpu/memory.h"
+
+/* Returns from the calling function with what a failing step returned. */
+#define TRY_FAULT(expression)                                                                      \
+    do {                                                                                           \
+        int fault_ = (expression);                                                                 \
+        if (unlikely(fault_ != 0))                                                                 \
+            return fault_;                                                                         \
+    } while (0)
+
+static inline bool cpu_has(const struct cpu *cpu, enum cpu_feature feature)
+{
+    return cpu_model_has(cpu->model, feature);
+}
+
+/* Protected mode proper: descriptors rule, neither real nor virtual-8086. */
+static inline bool cpu_uses_descriptors(const struct cpu *cpu)
+{
+    return (cpu->s.cr0 & CR0_PE) && !(cpu->s.rflags & FLAG_VM);
+}
+
+static inline bool cpu_canonical(const struct cpu *cpu, uint64_t linear)
+{
+    unsigned unused = cpu->s.cr4 & CR4_LA57 ? 7 : 16;
+    return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
+}
+
+static inline unsigned cpu_iopl(const struct cpu *cpu)
+{
+    return cpu->s.rflags >> 12 & 3;
+}
+
+static inline int cpu_raise_gp0(struct cpu *cpu)
+{
+    return cpu_raise_error(cpu, VECTOR_GP, 0);
+}
+
+/* memory_system_read of 1..128 bytes, with the TLB looked up in line. */
+static inline int system_read(struct cpu *cpu, uint64_t linear, void *value, unsigned bytes)
+{
+    if (!cpu_long_mode(cpu))
+        linear &= 0xffffffff;
+    const struct tlb_entry *entry =
+        &cpu->tlbs[MMU_SUPERVISOR].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    if (unlikely(((linear + bytes - 1) & ~(uint64_t)PAGE_MASK) != entry->read_tag))
+        return memory_system_read(cpu, linear, value, bytes);
+    memcpy(value, (const uint8_t *)(uintptr_t)(linear + entry->addend), bytes);
+    return 0;
+}
+
+/* After IF, TF or the blocking of NMIs may have changed: has the run loop look
+ * when there is something to look at. */
+static inline void cpu_events_unmasked(struct cpu *cpu)
+{
+    const struct cpu_state *s = &cpu->s;
+    if ((s->rflags & FLAG_TF) || ((s->rflags & FLAG_IF) && s->interrupt_line)
+        || s->nmi_pending || s->smi_pending || s->init_pending)
+        cpu_attention(cpu);
+}
+
+/* After CS, CPL or paging changed: code must be fetched anew. */
+static inline void cpu_refetch(struct cpu *cpu)
+{
+    cpu->fetch_linear = TLB_INVALID;
+}
+
+/* May the current privilege use ports port..port+bytes-1 (IOPL, virtual-8086
+ * mode, I/O bitmap of the TSS)? #GP(0) when not. Also notes I/O breakpoints
+ * for the next boundary. (debugreg.c) */
+int cpu_check_io(struct cpu *cpu, uint16_t port, unsigned bytes);
+
+/* Whether DR7 enables any breakpoint; then each instruction and access must
+ * be matched. */
+static inline bool cpu_debug_registers_active(const struct cpu *cpu)
+{
+    return cpu->s.dr[7] & 0xff;
+}
+
+enum debug_access { DEBUG_EXECUTE = 0, DEBUG_WRITE = 1, DEBUG_IO = 2, DEBUG_READ = 3 };
+
+/* The DR6 bits B0..B3 of enabled breakpoints that an access of `bytes` at
+ * `linear` (or port) meets. (debugreg.c) */
+uint64_t cpu_debug_match(const struct cpu *cpu, enum debug_access access, uint64_t linear,
+                         unsigned bytes);
+
+/* Time-stamp counter now. (msr.c) */
+uint64_t cpu_tsc(struct cpu *cpu);
+
+/* Writes of the control registers with all checks and consequences; used by
+ * MOV, LMSW and task switches. (control.c) */
+int control_write_cr0(struct cpu *cpu, uint64_t value);
+int control_write_cr3(struct cpu *cpu, uint64_t value);
+int control_write_cr4(struct cpu *cpu, uint64_t value);
+int control_write_efer(struct cpu *cpu, uint64_t value);
+
+#endif
