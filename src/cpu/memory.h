@@ -104,11 +104,10 @@ int memory_modify_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *val
                                           struct memory_modify *modify, type *value)               \
     {                                                                                              \
         modify->host = memory_fast_write(cpu, seg, offset, sizeof(type));                          \
-        if (unlikely(!modify->host)) {                                                             \
-            modify->seg = seg;                                                                     \
-            modify->offset = offset;                                                               \
+        modify->seg = seg;                                                                         \
+        modify->offset = offset;                                                                   \
+        if (unlikely(!modify->host))                                                               \
             return memory_modify_slow(cpu, seg, offset, value, sizeof(type));                      \
-        }                                                                                          \
         memcpy(value, modify->host, sizeof(type));                                                 \
         return 0;                                                                                  \
     }                                                                                              \
