@@ -77,6 +77,34 @@ static void put(struct ps2_keyboard_state *k, uint8_t value)
     }
 }
 
+/* Answers a command: ahead of the keys that wait. */
+static void answer(struct ps2_keyboard_state *k, uint8_t value)
+{
+    if (k->count == PS2_QUEUE)
+        k->count--; /* the newest key is lost */
+    k->head = (k->head + PS2_QUEUE - 1) % PS2_QUEUE;
+    for (unsigned i = 0; i < k->replies; i++)
+        k->queue[(k->head + i) % PS2_QUEUE] = k->queue[(k->head + i + 1) % PS2_QUEUE];
+    k->queue[(k->head + k->replies) % PS2_QUEUE] = value;
+    k->replies++;
+    k->count++;
+}
+
+/* A new command: what is left of the last answer is not sent. */
+static void drop_answers(struct ps2_keyboard_state *k)
+{
+    k->head = (k->head + k->replies) % PS2_QUEUE;
+    k->count -= k->replies;
+    k->replies = 0;
+}
+
+static void clear_queue(struct ps2_keyboard_state *k)
+{
+    k->head = 0;
+    k->count = 0;
+    k->replies = 0;
+}
+
 static void set_defaults(struct ps2_keyboard_state *k)
 {
     k->scan_set = 2;
@@ -93,24 +121,18 @@ void ps2_keyboard_reset(struct ps2_keyboard_state *k)
     k->enabled = 1;
 }
 
-static void clear_queue(struct ps2_keyboard_state *k)
-{
-    k->head = 0;
-    k->count = 0;
-}
-
 static void parameter(struct ps2_keyboard_state *k, uint8_t value)
 {
     uint8_t command = k->command;
     if (command < KEY_MODE_FIRST) /* key lists go on until the next command */
         k->command = 0;
-    put(k, ACKNOWLEDGE);
+    answer(k, ACKNOWLEDGE);
     switch (command) {
     case SET_LEDS: k->leds = value & 7; break;
     case SET_TYPEMATIC: k->typematic = value & 0x7f; break;
     case SCAN_SET:
         if (value == 0)
-            put(k, k->scan_set);
+            answer(k, k->scan_set);
         else if (value <= 3)
             k->scan_set = value;
         break;
@@ -120,19 +142,18 @@ static void parameter(struct ps2_keyboard_state *k, uint8_t value)
 
 static void begin_command(struct ps2_keyboard_state *k, uint8_t value)
 {
-    clear_queue(k);
     k->command = 0;
     switch (value) {
     case ECHO:
-        put(k, ECHO);
+        answer(k, ECHO);
         return;
     case RESEND:
-        put(k, k->last_sent);
+        answer(k, k->last_sent);
         return;
     case RESET:
         ps2_keyboard_reset(k);
-        put(k, ACKNOWLEDGE);
-        put(k, TEST_PASSED);
+        answer(k, ACKNOWLEDGE);
+        answer(k, TEST_PASSED);
         return;
     case SET_LEDS:
     case SCAN_SET:
@@ -140,18 +161,21 @@ static void begin_command(struct ps2_keyboard_state *k, uint8_t value)
         k->command = value;
         break;
     case IDENTIFY:
-        put(k, ACKNOWLEDGE);
-        put(k, 0xab);
-        put(k, 0x83);
+        answer(k, ACKNOWLEDGE);
+        answer(k, 0xab);
+        answer(k, 0x83);
         return;
     case ENABLE:
+        clear_queue(k);
         k->enabled = 1;
         break;
     case DISABLE:
+        clear_queue(k);
         set_defaults(k);
         k->enabled = 0;
         break;
     case DEFAULTS:
+        clear_queue(k);
         set_defaults(k);
         k->enabled = 1;
         break;
@@ -159,15 +183,16 @@ static void begin_command(struct ps2_keyboard_state *k, uint8_t value)
         if (value >= KEY_MODE_FIRST && value <= KEY_MODE_LAST) {
             k->command = value;
         } else if (value < ALL_KEYS_FIRST || value > ALL_KEYS_LAST) {
-            put(k, RESEND);
+            answer(k, RESEND);
             return;
         }
     }
-    put(k, ACKNOWLEDGE);
+    answer(k, ACKNOWLEDGE);
 }
 
 void ps2_keyboard_command(struct ps2_keyboard_state *k, uint8_t value)
 {
+    drop_answers(k);
     if (k->command && value < SET_LEDS)
         parameter(k, value);
     else
@@ -264,6 +289,8 @@ bool ps2_keyboard_send(struct ps2_keyboard_state *k, uint8_t *value)
     *value = k->queue[k->head];
     k->head = (k->head + 1) % PS2_QUEUE;
     k->count--;
+    if (k->replies)
+        k->replies--;
     if (*value != RESEND)
         k->last_sent = *value;
     return true;

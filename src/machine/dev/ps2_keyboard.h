@@ -22,7 +22,8 @@ struct ps2_keyboard_state {
     uint8_t last_sent; /* for FEh, resend */
     uint8_t prefix;    /* host side: E0h or E1h seen, else 0 */
     uint8_t prefix_left; /* bytes that follow the prefix */
-    uint8_t pad[6];
+    uint8_t replies;   /* how many bytes at the queue's head answer a command */
+    uint8_t pad[5];
 };
 _Static_assert(sizeof(struct ps2_keyboard_state) == 48, "no hidden padding");
 
