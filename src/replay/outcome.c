@@ -20,6 +20,22 @@ struct outcome outcome_of_machine(const struct machine_state *state, bool panic)
     return outcome;
 }
 
+struct outcome outcome_of_end(const struct trace_event *event)
+{
+    return (struct outcome){
+        .kind = (uint32_t)event->address & ~TRACE_END_PANIC,
+        .detail = (uint32_t)event->value,
+        .panic = (event->address & TRACE_END_PANIC) != 0,
+    };
+}
+
+void outcome_to_end(const struct outcome *outcome, struct trace_event *event)
+{
+    event->kind = TRACE_END;
+    event->address = outcome->kind | (outcome->panic ? TRACE_END_PANIC : 0);
+    event->value = outcome->detail;
+}
+
 int outcome_exit_status(const struct outcome *outcome)
 {
     switch ((enum outcome_kind)outcome->kind) {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "machine/machine.h"
+#include "replay/trace.h"
 
 #define OUTCOME_STATUS_DIVERGED 3
 #define OUTCOME_STATUS_BUDGET 124
@@ -35,6 +36,10 @@ struct outcome {
 
 /* The outcome that a machine's end means. */
 struct outcome outcome_of_machine(const struct machine_state *state, bool panic);
+
+/* To and from an end record's slots. */
+struct outcome outcome_of_end(const struct trace_event *event);
+void outcome_to_end(const struct outcome *outcome, struct trace_event *event);
 
 /* Exit status of run and record: 0 power-off, or reset without a panic; 1
  * triple fault, dead, or a reset or power-off after a panic; the guest's own

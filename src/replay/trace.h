@@ -33,6 +33,9 @@ enum trace_kind {
     TRACE_KINDS
 };
 
+/* In the outcome slot of an end record: a panic was seen. */
+#define TRACE_END_PANIC 0x100u
+
 /* A moment of a run. Virtual time grows strictly along a run, so positions
  * compare as it does. */
 struct position {

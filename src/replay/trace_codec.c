@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/outcome.h"
 #include "util/bits.h"
 
 #define FLAG_SOURCE 1
@@ -397,7 +398,11 @@ static bool take_payload(struct decoder *decoder, struct trace_event *event)
 /* Whether slots hold what their kind allows, so that a player may use them. */
 static bool plausible(const struct decoder *decoder, const struct trace_event *event)
 {
+    uint64_t outcome = event->address & ~(uint64_t)TRACE_END_PANIC;
     switch (event->kind) {
+    case TRACE_END:
+        return outcome >= OUTCOME_POWER_OFF && outcome <= OUTCOME_SIGNAL &&
+               event->value <= UINT32_MAX;
     case TRACE_SERIAL:
         return event->address < 4 && event->value < 256;
     case TRACE_KEY:

@@ -327,8 +327,7 @@ static void info_add(const struct trace_reader *reader, struct trace_info *info)
     const struct trace_event *last = &reader->events[chunk->records - 1];
     if (last->kind == TRACE_END) {
         info->has_outcome = true;
-        info->outcome = (struct outcome){(uint32_t)last->address, (uint32_t)last->value,
-                                         last->bytes != 0};
+        info->outcome = outcome_of_end(last);
     }
 }
 
