@@ -58,13 +58,13 @@ _Static_assert(sizeof(struct ide_drive_state) == 36, "ide_drive_state has no imp
 struct ide_channel_state {
     struct ide_drive_state drives[2];
     uint64_t deadline;     /* of the phase in progress, EVENTS_NEVER: none */
-    uint64_t lba;          /* next sector of the running command */
-    uint32_t remaining;    /* sectors (ATA) or bytes (ATAPI data) still to come */
+    uint64_t offset;       /* next byte of the medium that the command moves */
+    uint32_t remaining;    /* bytes of the command that come after this block */
     uint32_t position;     /* next byte of the buffer */
-    uint32_t length;       /* bytes of the current DRQ block */
-    uint32_t block;        /* sectors of the current DRQ block */
+    uint32_t length;       /* end of the current block in the buffer */
+    uint32_t block;        /* most bytes of a block */
     uint32_t prd_table;    /* BMIDTP */
-    uint32_t byte_limit;   /* ATAPI: byte count limit of the host */
+    uint32_t transferred;  /* bytes of the command that the bus master has moved */
     uint8_t selected;      /* drive 0 or 1 */
     uint8_t control;       /* device control register */
     uint8_t interrupt;     /* INTRQ asserted inside the drive */
@@ -74,8 +74,10 @@ struct ide_channel_state {
     uint8_t master_status;  /* BMISTA */
     uint8_t wide;          /* LBA48 command in progress */
     uint8_t packet[12];    /* ATAPI command packet */
-    uint8_t atapi_source;  /* where ATAPI data comes from */
-    uint8_t pad[3];
+    uint8_t from_medium;   /* data in: blocks come from the medium, else from the buffer */
+    uint8_t dma;           /* the command moves its data by DMA */
+    uint8_t to_device;     /* direction of the data */
+    uint8_t pad;
     uint8_t buffer[IDE_BUFFER_BYTES];
 };
 _Static_assert(sizeof(struct ide_channel_state) == 72 + 64 + IDE_BUFFER_BYTES,
@@ -99,6 +101,7 @@ struct ide_channel {
     struct ide *ide;
     unsigned timer; /* in events */
     struct line irq;
+    bool irq_level; /* derived: level last driven */
 };
 
 struct ide {
