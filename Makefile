@@ -3,7 +3,8 @@
 #   make [all]        CC=gcc|clang  CFLAGS=...  BUILD=directory
 #   make check        all tests that finish in minutes   (TESTS='a b': only these)
 #   make check-long   the slow ones too
-#   make sanitize     check, built with AddressSanitizer and UBSan
+#   make sanitize     check, built with AddressSanitizer and UBSan; sanitize-units:
+#                     only the unit and instruction tests
 #   make demo         record Debian's kernel booting, and replay it
 #   make bench lint clean
 
@@ -29,7 +30,7 @@ test_scripts := $(sort $(filter-out tests/unit/% tests/bench/%,$(wildcard tests/
 TESTS := $(test_programs) $(filter-out $(wildcard tests/*/long_*.sh),$(test_scripts))
 LONG_TESTS := $(test_programs) $(test_scripts)
 
-.PHONY: all tests check check-long sanitize demo bench lint clean
+.PHONY: all tests check check-units check-long sanitize sanitize-units demo bench lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -72,6 +73,12 @@ check-long: all tests
 
 sanitize:
 	$(MAKE) check BUILD=build-asan CC=$(CC) CFLAGS='-O1 -g $(SANITIZERS)'
+
+sanitize-units:
+	$(MAKE) check-units BUILD=build-asan CC=$(CC) CFLAGS='-O1 -g $(SANITIZERS)'
+
+check-units: all tests
+	@BUILD=$(BUILD) tests/run.sh $(test_programs)
 
 demo:
 	ci/demo.sh

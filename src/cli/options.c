@@ -208,7 +208,8 @@ static int finish_replay(const struct options *options, struct error *error)
 {
     for (unsigned i = 0; i < options->serial_count; i++)
         if (options->serial_chardev[i][0])
-            return error_set(error, ERROR_USAGE, "-serial chardev: is not for replay; give the path");
+            return error_set(error, ERROR_USAGE,
+                             "-serial chardev: is not for replay; use file:PATH or unix:PATH");
     return 0;
 }
 

@@ -54,5 +54,6 @@ void report_trace(FILE *to, const char *path, const struct trace_info *info)
                     report_number(bytes, info->kinds[kind].packed_bytes));
     }
     if (info->file_bytes > accounted)
-        fprintf(to, "  %-14s %14s %14s\n", "frame", "", report_number(bytes, info->file_bytes - accounted));
+        fprintf(to, "  %-14s %14s %14s\n", "frame", "",
+                report_number(bytes, info->file_bytes - accounted));
 }
