@@ -162,7 +162,6 @@ struct cpu {
     uint64_t rip_mask;            /* 32 or 64 bits of ones */
     uint8_t code_bytes;           /* 2, 4, 8: mode of the current code segment */
     bool attention;               /* something must be looked at before the next block */
-    bool yield;                   /* a PAUSE was executed and other vCPUs exist */
     bool multiprocessor;
     struct exception exception;
 

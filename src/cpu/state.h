@@ -100,7 +100,7 @@ struct cpu_state {
     uint8_t init_pending;
     uint8_t interrupt_line;     /* level of the maskable request */
     uint8_t smm;
-    uint8_t rf_clear_pad;
+    uint8_t yield;              /* a PAUSE was executed and other vCPUs exist: give up the turn */
     uint8_t monitor_armed;
     uint64_t monitor_address;
     uint64_t pending_debug;     /* DR6 bits to report at the next boundary */

@@ -35,6 +35,9 @@ int board_interrupt_acknowledge(struct board *board, unsigned cpu);
 int board_msr_read(struct board *board, unsigned cpu, uint32_t msr, uint64_t *value);
 int board_msr_write(struct board *board, unsigned cpu, uint32_t msr, uint64_t value);
 
+/* The TSC offset of vCPU `cpu` was written: its deadline is elsewhere now. */
+void board_tsc_changed(struct board *board, unsigned cpu);
+
 /* CR8 of vCPU `cpu`, 0..15. */
 uint64_t board_tpr_read(struct board *board, unsigned cpu);
 void board_tpr_write(struct board *board, unsigned cpu, uint64_t value);

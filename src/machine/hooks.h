@@ -57,8 +57,8 @@ struct hooks {
     /* The instruction count at which the machine must next stop and call
      * `inputs`; UINT64_MAX when there is none. Asked before each slice. */
     uint64_t (*next_input)(void *context);
-    /* Called between slices: poll the host or feed the trace, through
-     * machine_input. */
+    /* Called between slices, once at each position, before the events of that
+     * position: poll the host or feed the trace, through machine_input. */
     void (*inputs)(void *context);
     /* Every vCPU is halted and the next deadline is `deadline` (virtual ns,
      * EVENTS_NEVER when there is none). Returns the virtual time to go on at:
@@ -67,6 +67,9 @@ struct hooks {
     uint64_t (*idle)(void *context, uint64_t deadline);
     /* True when the run must stop now (divergence, host error, signal). */
     bool (*stopped)(void *context);
+    /* One line for the user: something the guest did that is not modelled.
+     * Each text comes once a machine. May be NULL. */
+    void (*notice)(void *context, const char *text);
 };
 
 #endif

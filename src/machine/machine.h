@@ -29,7 +29,7 @@ enum machine_end {
     MACHINE_NOT_ENDED,
     MACHINE_POWER_OFF,    /* ACPI S5 */
     MACHINE_RESET,        /* a reset under no_reboot */
-    MACHINE_TRIPLE_FAULT, /* shutdown of a vCPU under no_reboot */
+    MACHINE_TRIPLE_FAULT, /* shutdown of a vCPU; always ends the run */
     MACHINE_DEBUG_EXIT,   /* isa-debug-exit; see exit_status */
     MACHINE_DEAD,         /* every vCPU halted, and nothing can wake one */
 };
@@ -69,7 +69,12 @@ struct machine {
     /* The slice that is running, none when running_cpu is NULL. */
     struct cpu *running_cpu;
     uint64_t slice_start; /* clock.instructions when it began */
-    uint64_t target;      /* machine_run's `until` */
+
+    /* Position at which hooks->inputs was last called. */
+    struct clock_state polled;
+    /* Notices already given, by a hash of their text. */
+    uint64_t notices[64];
+    unsigned notice_count;
 };
 
 /*

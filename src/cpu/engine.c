@@ -1,0 +1,550 @@
+/*
+ * The cache of decoded blocks and its coherence with memory; see engine.h.
+ */
+#include "cpu/engine.h"
+
+#include <stdlib.h>
+
+#include "cpu/debug.h"
+#include "cpu/flags.h"
+#include "util/assert.h"
+
+#define BUCKETS (1u << 16)
+#define ARENA_BYTES (48u << 20)
+
+static void table_written(void *context, uint32_t page, uint32_t offset, uint32_t length,
+                          const uint8_t *before)
+{
+    mmu_table_written(context, page, offset, length, before);
+}
+
+static void page_flagged(void *context, uint32_t page)
+{
+    mmu_page_flagged(context, page);
+}
+
+static void remapped(void *context)
+{
+    mmu_flush_all(context);
+}
+
+static void unlink_hash(struct engine *engine, struct block *block);
+
+static void invalidate_page(struct engine *engine, uint32_t page)
+{
+    struct block *block = engine->page_blocks[page];
+    while (block) {
+        struct block *next = block->page == page ? block->page_next : block->second_next;
+        if (block->key != BLOCK_KEY_NONE)
+            unlink_hash(engine, block);
+        block->key = BLOCK_KEY_NONE;
+        block = next;
+    }
+    engine->page_blocks[page] = NULL;
+    engine->page_lines[page] = 0;
+    engine->memory->flags[page] &= (uint8_t)~PHYSMEM_CODE;
+}
+
+/* A write to a page with code: blocks go only when it touches their lines. A
+ * vCPU that runs a block of this page right now stops after its instruction. */
+static void code_written(void *context, uint32_t page, uint32_t offset, uint32_t length)
+{
+    struct engine *engine = context;
+    unsigned first = offset >> 6, last = (offset + length - 1) >> 6;
+    uint64_t lines = bits_ones(8) << first & ~0ull >> (63 - last);
+    if (!(engine->page_lines[page] & lines))
+        return;
+    invalidate_page(engine, page);
+    for (unsigned i = 0; i < engine->cpu_count; i++)
+        cpu_end_block(engine->cpus[i]);
+}
+
+struct engine *engine_create(struct physmem *memory, const struct cpu_model *model)
+{
+    uint64_t pages = (uint64_t)memory->ram_pages + memory->rom_pages;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return NULL;
+    engine->memory = memory;
+    engine->buckets = calloc(BUCKETS, sizeof *engine->buckets);
+    engine->page_blocks = calloc(pages, sizeof *engine->page_blocks);
+    engine->page_lines = calloc(pages, sizeof *engine->page_lines);
+    engine->tables = calloc(pages, sizeof *engine->tables);
+    engine->arena = malloc(ARENA_BYTES);
+    engine->none.key = BLOCK_KEY_NONE;
+    if (!engine->buckets || !engine->page_blocks || !engine->page_lines || !engine->tables
+        || !engine->arena) {
+        engine_destroy(engine);
+        return NULL;
+    }
+    decoder_init(&engine->decoder, model);
+    memory->listener = (struct physmem_listener){
+        engine, table_written, code_written, page_flagged, remapped,
+    };
+    return engine;
+}
+
+void engine_destroy(struct engine *engine)
+{
+    if (!engine)
+        return;
+    free(engine->buckets);
+    free(engine->page_blocks);
+    free(engine->page_lines);
+    free(engine->tables);
+    free(engine->arena);
+    free(engine);
+}
+
+void engine_add_cpu(struct engine *engine, struct cpu *cpu)
+{
+    ASSERT(engine->cpu_count < ENGINE_CPUS_MAXIMUM);
+    engine->cpus[engine->cpu_count++] = cpu;
+    cpu->engine = engine;
+    cpu->memory = engine->memory;
+}
+
+void engine_flush_blocks(struct engine *engine)
+{
+    uint64_t pages = (uint64_t)engine->memory->ram_pages + engine->memory->rom_pages;
+    memset(engine->buckets, 0, BUCKETS * sizeof *engine->buckets);
+    for (uint64_t page = 0; page < pages; page++) {
+        if (!engine->page_lines[page])
+            continue;
+        engine->page_blocks[page] = NULL;
+        engine->page_lines[page] = 0;
+        engine->memory->flags[page] &= (uint8_t)~PHYSMEM_CODE;
+    }
+    engine->arena_used = 0;
+    engine->cache_flushes++;
+}
+
+static struct block **bucket(struct engine *engine, uint64_t key)
+{
+    return &engine->buckets[(key * 0x9e3779b97f4a7c15ull) >> 48 & (BUCKETS - 1)];
+}
+
+static void unlink_hash(struct engine *engine, struct block *block)
+{
+    struct block **link = bucket(engine, block->key);
+    while (*link && *link != block)
+        link = &(*link)->hash_next;
+    if (*link)
+        *link = block->hash_next;
+}
+
+/* Marks bytes [from, to) of a page as code. */
+static void mark_code(struct engine *engine, uint32_t page, unsigned from, unsigned to)
+{
+    engine->page_lines[page] |= bits_ones(8) << (from >> 6) & ~0ull >> (63 - ((to - 1) >> 6));
+    if (page < engine->memory->ram_pages)
+        physmem_flag(engine->memory, page, PHYSMEM_CODE);
+}
+
+/* Room for a block of the greatest size; the whole cache goes when it is full. */
+static struct block *allocate(struct engine *engine)
+{
+    size_t most = sizeof(struct block) + BLOCK_INSNS_MAXIMUM * sizeof(struct insn);
+    if (engine->arena_used + most > ARENA_BYTES)
+        engine_flush_blocks(engine);
+    return (struct block *)(void *)(engine->arena + engine->arena_used);
+}
+
+/* Decodes instructions inside the page from `offset` on. Stops before one that
+ * crosses its end. */
+static void decode_inside(struct engine *engine, struct block *block, uint32_t page, unsigned offset,
+                          unsigned code_bytes)
+{
+    const uint8_t *bytes = physmem_host(engine->memory, page);
+    while (block->count < BLOCK_INSNS_MAXIMUM && offset + block->bytes < PAGE_BYTES) {
+        unsigned at = offset + block->bytes;
+        struct insn *insn = &block->insns[block->count];
+        if (decode(&engine->decoder, code_bytes, bytes + at, PAGE_BYTES - at, block->bytes, insn)
+            == DECODE_SHORT)
+            break;
+        block->count++;
+        block->bytes = insn->end;
+        if (insn->attributes & (ENDS_BLOCK | SETS_RIP))
+            break;
+    }
+}
+
+/* The instruction at the end of `page` that goes on in `second`. */
+static void decode_crossing(struct engine *engine, struct block *block, uint32_t page,
+                            unsigned offset, uint32_t second, unsigned code_bytes)
+{
+    uint8_t bytes[2 * INSN_BYTES_MAXIMUM];
+    unsigned here = PAGE_BYTES - offset;
+    memcpy(bytes, physmem_host(engine->memory, page) + offset, here);
+    memcpy(bytes + here, physmem_host(engine->memory, second), INSN_BYTES_MAXIMUM);
+    decode(&engine->decoder, code_bytes, bytes, here + INSN_BYTES_MAXIMUM, 0, &block->insns[0]);
+    block->count = 1;
+    block->bytes = block->insns[0].end;
+}
+
+static struct block *find(struct engine *engine, uint64_t key)
+{
+    struct block *block = *bucket(engine, key);
+    while (block && block->key != key)
+        block = block->hash_next;
+    return block;
+}
+
+/* Links a freshly decoded block in. */
+static struct block *insert(struct engine *engine, struct block *block, uint32_t page, unsigned offset)
+{
+    struct block **link = bucket(engine, block->key);
+    block->hash_next = *link;
+    *link = block;
+    block->successor[0] = block->successor[1] = &engine->none;
+    block->page_next = engine->page_blocks[page];
+    engine->page_blocks[page] = block;
+    bool crosses = block->second_page != PHYSMEM_MMIO;
+    mark_code(engine, page, offset, crosses ? PAGE_BYTES : offset + block->bytes);
+    if (crosses && block->second_page != page) {
+        block->second_next = engine->page_blocks[block->second_page];
+        engine->page_blocks[block->second_page] = block;
+    }
+    if (crosses)
+        mark_code(engine, block->second_page, 0, offset + block->bytes - PAGE_BYTES);
+    engine->arena_used += sizeof *block + block->count * sizeof(struct insn);
+    engine->arena_used = (engine->arena_used + 63) & ~(size_t)63;
+    engine->blocks_decoded++;
+    return block;
+}
+
+/* Makes the block that starts at `linear`, in backing page `page`. NULL after a
+ * fault on its second page (cpu->exception is set). */
+static struct block *make(struct cpu *cpu, uint32_t page, uint64_t linear)
+{
+    struct engine *engine = cpu->engine;
+    struct block *block = allocate(engine);
+    unsigned offset = (unsigned)(linear & PAGE_MASK);
+    memset(block, 0, sizeof *block);
+    block->key = block_key(page, linear, cpu->code_bytes);
+    block->page = page;
+    block->second_page = PHYSMEM_MMIO;
+    decode_inside(engine, block, page, offset, cpu->code_bytes);
+    if (block->count == 0) {
+        uint32_t second;
+        if (mmu_fetch(cpu, ((linear | PAGE_MASK) + 1) & cpu->rip_mask, &second))
+            return NULL;
+        if (second >= PHYSMEM_DISCARD) {
+            cpu_raise(cpu, VECTOR_UD);
+            return NULL;
+        }
+        block->second_page = second;
+        decode_crossing(engine, block, page, offset, second, cpu->code_bytes);
+    }
+    return insert(engine, block, page, offset);
+}
+
+/* Code that runs past the CS limit (16- and 32-bit code): #GP(0) on the first
+ * instruction that does not fit; NULL then, else the block, cut in *limit. */
+static struct block *check_limit(struct cpu *cpu, struct block *block, uint32_t *limit)
+{
+    uint64_t last = cpu->s.seg[CS].limit;
+    uint64_t rip = cpu->s.gpr[RIP];
+    if (rip + block->bytes - 1 <= last)
+        return block;
+    uint32_t fits = 0;
+    while (fits < block->count && rip + block->insns[fits].end - 1 <= last)
+        fits++;
+    if (fits == 0) {
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+        return NULL;
+    }
+    if (fits < *limit)
+        *limit = fits;
+    return block;
+}
+
+/* The block at CS:RIP, looked up without the help of a predecessor. */
+static struct block *lookup(struct cpu *cpu, uint64_t linear)
+{
+    if ((linear & ~(uint64_t)PAGE_MASK) != cpu->fetch_linear) {
+        if (mmu_fetch(cpu, linear, &cpu->fetch_page))
+            return NULL;
+        cpu->fetch_linear = linear & ~(uint64_t)PAGE_MASK;
+        if (cpu->fetch_page >= PHYSMEM_DISCARD) {
+            cpu->fetch_linear = TLB_INVALID;
+            cpu_raise(cpu, VECTOR_UD);
+            return NULL;
+        }
+    }
+    struct block *block = find(cpu->engine, block_key(cpu->fetch_page, linear, cpu->code_bytes));
+    return block ? block : make(cpu, cpu->fetch_page, linear);
+}
+
+/* A crossing block is good only while its second page is still where it was:
+ * looked at on every entry, as the fetch would. */
+static struct block *check_crossing(struct cpu *cpu, struct block *block, uint64_t linear)
+{
+    uint32_t second;
+    if (mmu_fetch(cpu, ((linear | PAGE_MASK) + 1) & cpu->rip_mask, &second))
+        return NULL;
+    if (second == block->second_page)
+        return block;
+    if (block->key != BLOCK_KEY_NONE)
+        unlink_hash(cpu->engine, block);
+    block->key = BLOCK_KEY_NONE;
+    return make(cpu, cpu->fetch_page, linear);
+}
+
+/* The next block to run after `before` (NULL: unknown); NULL after a fault. */
+static inline struct block *next_block(struct cpu *cpu, struct block *before, uint32_t *limit)
+{
+    uint64_t linear = (cpu->access[CS].base + cpu->s.gpr[RIP]) & cpu->rip_mask;
+    struct block *block = NULL;
+    if (likely((linear & ~(uint64_t)PAGE_MASK) == cpu->fetch_linear) && likely(before != NULL)) {
+        uint64_t key = block_key(cpu->fetch_page, linear, cpu->code_bytes);
+        if (likely(before->successor[0]->key == key))
+            block = before->successor[0];
+        else if (before->successor[1]->key == key)
+            block = before->successor[1];
+    }
+    if (unlikely(!block)) {
+        uint64_t flushes = cpu->engine->cache_flushes;
+        block = lookup(cpu, linear);
+        if (!block)
+            return NULL;
+        if (before && flushes == cpu->engine->cache_flushes) {
+            before->successor[1] = before->successor[0];
+            before->successor[0] = block;
+        }
+    }
+    if (unlikely(block->second_page != PHYSMEM_MMIO)) {
+        block = check_crossing(cpu, block, linear);
+        if (!block)
+            return NULL;
+    }
+    if (unlikely(cpu->code_bytes != 8))
+        return check_limit(cpu, block, limit);
+    return block;
+}
+
+/* Counts a delivery as one instruction. */
+static void deliver_exception(struct cpu *cpu)
+{
+    cpu->remaining--;
+    cpu->fetch_linear = TLB_INVALID;
+    cpu_deliver_exception(cpu);
+    cpu->attention = true;
+}
+
+/* Runs up to `limit` instructions of the block. Returns whether all of them
+ * completed; a fault has been delivered otherwise. */
+static inline bool execute(struct cpu *cpu, const struct block *block, uint32_t limit)
+{
+    uint32_t count = block->count < limit ? block->count : limit;
+    if (unlikely(cpu->remaining < count))
+        count = (uint32_t)cpu->remaining;
+    const struct insn *insn = block->insns;
+    cpu->block_start = insn;
+    cpu->block_end = insn + count;
+    cpu->block_count = count;
+    cpu->remaining -= count;
+    int status;
+    do {
+        cpu->current = insn;
+        status = insn->handler(cpu, insn);
+        if (unlikely(status))
+            break;
+        insn++;
+    } while (insn != cpu->block_end);
+    cpu->remaining += count - (insn - block->insns);
+    cpu->current = cpu->block_start = cpu->block_end = NULL;
+    cpu->block_count = 0;
+    if (unlikely(status)) {
+        cpu->s.gpr[RIP] = (cpu->s.gpr[RIP] + insn->end - insn->length) & cpu->rip_mask;
+        deliver_exception(cpu);
+        return false;
+    }
+    if (!(insn[-1].attributes & SETS_RIP))
+        cpu->s.gpr[RIP] = (cpu->s.gpr[RIP] + insn[-1].end) & cpu->rip_mask;
+    return true;
+}
+
+static void debug_trap(struct cpu *cpu, uint64_t bits)
+{
+    cpu->exception = (struct exception){ VECTOR_DB, false, 0, bits };
+    deliver_exception(cpu);
+}
+
+enum next_step { STEP_RUN, STEP_AGAIN, STEP_HALTED, STEP_SHUTDOWN, STEP_YIELD, STEP_DEBUG };
+
+/* Requests from outside, in order of priority (SDM vol. 3, table 6-2). */
+static enum next_step take_request(struct cpu *cpu)
+{
+    struct cpu_state *s = &cpu->s;
+    bool inhibited = s->shadow_sti || s->shadow_mov_ss;
+    if (s->pending_debug && !s->shadow_mov_ss) {
+        uint64_t bits = s->pending_debug;
+        s->pending_debug = 0;
+        debug_trap(cpu, bits);
+        return STEP_AGAIN;
+    }
+    if (s->smi_pending && !s->smm) {
+        s->smi_pending = 0;
+        s->activity = CPU_RUNNING;
+        cpu->remaining--;
+        cpu_enter_smm(cpu);
+        cpu->fetch_linear = TLB_INVALID;
+        return STEP_AGAIN;
+    }
+    if (s->nmi_pending && !s->nmi_blocked && !inhibited) {
+        s->nmi_pending = 0;
+        s->activity = CPU_RUNNING;
+        cpu->remaining--;
+        cpu->fetch_linear = TLB_INVALID;
+        cpu_deliver_interrupt(cpu, VECTOR_NMI);
+        return STEP_AGAIN;
+    }
+    if (s->interrupt_line && s->rflags & FLAG_IF && !inhibited) {
+        int vector = cpu->bus.interrupt_acknowledge(cpu->bus.context, cpu);
+        if (vector >= 0) {
+            s->activity = CPU_RUNNING;
+            cpu->remaining--;
+            cpu->fetch_linear = TLB_INVALID;
+            cpu_deliver_interrupt(cpu, (uint8_t)vector);
+            return STEP_AGAIN;
+        }
+    }
+    return STEP_RUN;
+}
+
+/* Looks at everything that can come between two instructions. With STEP_RUN,
+ * *limit is 1 when only one instruction may run before the next look. */
+static enum next_step attend(struct cpu *cpu, uint32_t *limit)
+{
+    struct cpu_state *s = &cpu->s;
+    if (s->init_pending) {
+        s->init_pending = 0;
+        cpu_init_signal(cpu);
+    }
+    if (s->activity == CPU_SHUTDOWN)
+        return STEP_SHUTDOWN;
+    if (s->activity == CPU_WAIT_SIPI)
+        return STEP_HALTED;
+    if (cpu->debug && cpu->debug->hit)
+        return STEP_DEBUG;
+    enum next_step step = take_request(cpu);
+    if (step != STEP_RUN)
+        return step;
+    if (s->activity == CPU_HALTED)
+        return STEP_HALTED;
+    if (s->yield) {
+        s->yield = 0;
+        return STEP_YIELD;
+    }
+    bool guest_debug = s->rflags & (FLAG_TF | FLAG_RF) || s->dr[7] & 0xff;
+    if (s->shadow_sti || s->shadow_mov_ss || guest_debug)
+        *limit = 1;
+    else
+        cpu->attention = false;
+    return STEP_RUN;
+}
+
+/* One instruction with everything that single-stepping, breakpoints of the
+ * guest and interrupt shadows ask for. */
+static void execute_watched(struct cpu *cpu, const struct block *block)
+{
+    struct cpu_state *s = &cpu->s;
+    uint64_t linear = (cpu->access[CS].base + s->gpr[RIP]) & cpu->rip_mask;
+    bool trap = s->rflags & FLAG_TF;
+    uint64_t hit = s->rflags & FLAG_RF || !(s->dr[7] & 0xff) ? 0 : debug_register_break(cpu, linear);
+    if (hit && !s->shadow_mov_ss) {
+        debug_trap(cpu, hit);
+        return;
+    }
+    s->shadow_sti = s->shadow_mov_ss = 0;
+    uint64_t resume = s->rflags & FLAG_RF;
+    s->rflags &= ~FLAG_RF;
+    uint64_t start = s->gpr[RIP];
+    if (!execute(cpu, block, 1)) {
+        (void)resume;
+        return;
+    }
+    /* A repeated string instruction that is not done keeps its RF. */
+    if (s->gpr[RIP] == start && block->insns[0].attributes & STRING)
+        s->rflags |= resume;
+    if (trap && s->activity != CPU_SHUTDOWN)
+        s->pending_debug |= 1ull << 14;
+}
+
+/* Whether to stop before this block (or cut it) for the debugger. */
+static bool stop_for_debugger(struct cpu *cpu, const struct block *block, uint32_t *limit)
+{
+    struct debug_points *debug = cpu->debug;
+    uint64_t linear = (cpu->access[CS].base + cpu->s.gpr[RIP]) & cpu->rip_mask;
+    if (!debug_breaks_in(cpu, linear, block->bytes)) {
+        debug->skip_break = false;
+        return false;
+    }
+    *limit = 1;
+    if (debug_breaks_at(cpu, linear) && !debug->skip_break) {
+        debug->hit = true;
+        debug->what = (struct debug_point){ linear, 1, DEBUG_BREAK };
+        debug->hit_cpu = cpu->s.index;
+        debug->hit_address = linear;
+        return true;
+    }
+    debug->skip_break = false;
+    return false;
+}
+
+static enum cpu_exit leave(struct cpu *cpu, enum cpu_exit exit)
+{
+    cpu->s.rflags = flags_to_rflags(cpu);
+    return exit;
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
+{
+    struct block *block = NULL;
+    cpu->budget = cpu->remaining = budget > INT64_MAX ? INT64_MAX : (int64_t)budget;
+    cpu->attention = true;
+    flags_put(cpu, cpu->s.rflags);
+    while (cpu->remaining > 0) {
+        uint32_t limit = BLOCK_INSNS_MAXIMUM;
+        bool watched = false;
+        if (unlikely(cpu->attention)) {
+            switch (attend(cpu, &limit)) {
+            case STEP_RUN: break;
+            case STEP_AGAIN: block = NULL; continue;
+            case STEP_HALTED: return leave(cpu, CPU_EXIT_HALTED);
+            case STEP_SHUTDOWN: return leave(cpu, CPU_EXIT_SHUTDOWN);
+            case STEP_YIELD: return leave(cpu, CPU_EXIT_YIELD);
+            case STEP_DEBUG: return leave(cpu, CPU_EXIT_DEBUG);
+            }
+            watched = limit == 1;
+        }
+        block = next_block(cpu, block, &limit);
+        if (unlikely(!block)) {
+            deliver_exception(cpu);
+            continue;
+        }
+        if (unlikely(cpu->debug != NULL) && stop_for_debugger(cpu, block, &limit))
+            return leave(cpu, CPU_EXIT_DEBUG);
+        if (unlikely(watched))
+            execute_watched(cpu, block);
+        else if (unlikely(!execute(cpu, block, limit)))
+            block = NULL;
+    }
+    return leave(cpu, CPU_EXIT_BUDGET);
+}
+
+void cpu_end_slice(struct cpu *cpu)
+{
+    int64_t extra = cpu->remaining;
+    if (cpu->current) {
+        cpu_end_block(cpu);
+        extra += cpu->block_end - cpu->current > 0
+                     ? (int64_t)cpu->block_count - (cpu->current + 1 - cpu->block_start)
+                     : 0;
+    }
+    if (extra > 0) {
+        cpu->budget -= extra;
+        cpu->remaining -= extra;
+    }
+}

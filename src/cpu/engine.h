@@ -1,0 +1,92 @@
+/*
+ * What all vCPUs of a machine share of execution: the decoder, the cache of
+ * decoded blocks, and the records that keep blocks and TLBs coherent with
+ * memory. Everything here is derived data; dropping all of it at any boundary
+ * changes nothing that a guest can see.
+ */
+#ifndef CPU_ENGINE_H
+#define CPU_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/cpu.h"
+#include "cpu/decode.h"
+
+#define BLOCK_INSNS_MAXIMUM 32
+#define ENGINE_CPUS_MAXIMUM 64
+
+#define BLOCK_KEY_NONE UINT64_MAX
+
+/*
+ * A run of instructions inside one page, decoded once. An instruction that
+ * crosses into the next page stands alone in its block, so that the second
+ * page is looked at (and its A bit set) only when the instruction is reached.
+ */
+struct block {
+    uint64_t key;               /* block_key, BLOCK_KEY_NONE once it is stale */
+    struct block *successor[2]; /* what ran after it, a hint */
+    struct block *hash_next;
+    struct block *page_next;    /* next block with code in the same page */
+    struct block *second_next;  /* the same for the second page */
+    uint32_t page;              /* backing page of its first byte */
+    uint32_t second_page;       /* backing page of the tail, or PHYSMEM_MMIO */
+    uint16_t count;             /* instructions */
+    uint16_t bytes;
+    struct insn insns[];
+};
+
+/* Backing page, offset in it, code size. */
+static inline uint64_t block_key(uint32_t page, uint64_t linear, unsigned code_bytes)
+{
+    return (uint64_t)page << 16 | (linear & PAGE_MASK) << 4 | code_bytes;
+}
+
+/* What a backing page is used for by page walks. */
+struct table_use {
+    uint64_t linear;  /* where the table's first entry maps to */
+    uint8_t level;    /* 1..5; 0: not used; TABLE_SHARED: in several places */
+    uint8_t silent;   /* writes since the last walk that could drop nothing */
+    uint8_t small;    /* entries have 4 bytes */
+    uint8_t pad[5];
+};
+#define TABLE_SHARED 0xff
+
+struct engine {
+    struct physmem *memory;
+    struct decoder decoder;
+    struct cpu *cpus[ENGINE_CPUS_MAXIMUM];
+    unsigned cpu_count;
+    struct block **buckets;     /* hash table */
+    struct block **page_blocks; /* by backing page: blocks with code in it */
+    uint64_t *page_lines;       /* by backing page: bit n: code in bytes 64n..64n+63 */
+    struct table_use *tables;   /* by backing page */
+    uint8_t *arena;             /* where blocks are allocated, freed all at once */
+    size_t arena_used;
+    struct block none;          /* a block that matches no key */
+    /* Statistics, for the user only. */
+    uint64_t blocks_decoded, cache_flushes;
+};
+
+/* Takes over memory->listener. Returns NULL when the host has no memory. */
+struct engine *engine_create(struct physmem *memory, const struct cpu_model *model);
+void engine_destroy(struct engine *engine);
+
+/* Makes `cpu` run on this engine (cpu->engine, cpu->memory). */
+void engine_add_cpu(struct engine *engine, struct cpu *cpu);
+
+/* Drops all blocks. Not while a block runs. */
+void engine_flush_blocks(struct engine *engine);
+
+/* mmu.c: the listener's TLB half, and use of a page by a walk. */
+void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, uint32_t length,
+                       const uint8_t *before);
+void mmu_page_flagged(struct engine *engine, uint32_t page);
+void mmu_flush_all(struct engine *engine);
+
+/* Translates an instruction fetch at `linear` to a backing page (or
+ * PHYSMEM_MMIO). 0, or CPU_FAULT with #PF or #GP(0). */
+int mmu_fetch(struct cpu *cpu, uint64_t linear, uint32_t *page);
+
+#endif

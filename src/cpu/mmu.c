@@ -1,0 +1,695 @@
+/*
+ * Address translation and the slow half of memory access.
+ * (SDM vol. 3, chapter 4)
+ *
+ * Every access behaves as if it walked the page tables anew: the TLB only
+ * remembers what a walk would find again. To keep that true, pages that walks
+ * read are flagged TABLE, and a write that changes an entry whose A bit was set
+ * drops what was cached through it (an entry without A cannot be cached).
+ *
+ * Accessed and dirty bits are set only by accesses that succeed in
+ * translating; a walk that faults changes nothing.
+ *
+ * Not modelled: memory types, alignment checks (#AC), protection keys for
+ * supervisor pages.
+ */
+#include "cpu/memory.h"
+
+#include "cpu/debug.h"
+#include "cpu/engine.h"
+#include "cpu/segment.h"
+#include "util/assert.h"
+
+#define PTE_P 0x1ull
+#define PTE_W 0x2ull
+#define PTE_U 0x4ull
+#define PTE_A 0x20ull
+#define PTE_D 0x40ull
+#define PTE_PS 0x80ull
+#define PTE_NX (1ull << 63)
+
+#define ERROR_P 0x1u
+#define ERROR_W 0x2u
+#define ERROR_U 0x4u
+#define ERROR_RSVD 0x8u
+#define ERROR_ID 0x10u
+#define ERROR_PK 0x20u
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+
+/* What a walk found: where the page is and what may be done with it. */
+struct walk {
+    uint64_t physical; /* of the page that holds the address */
+    bool user, writable, executable;
+    bool dirty;
+    uint8_t key;
+    unsigned levels;
+    struct {
+        uint64_t address; /* physical, of the entry */
+        uint64_t value;
+        uint64_t linear;  /* where the table's first entry maps to */
+        uint8_t level;
+    } entry[5];
+};
+
+static bool nx_enabled(const struct cpu *cpu) { return cpu->s.efer & EFER_NXE; }
+
+static uint64_t reserved_physical(const struct cpu *cpu)
+{
+    return (~0ull << cpu->model->physical_bits) & 0x000fffffffffffffull;
+}
+
+static int page_fault(struct cpu *cpu, uint64_t linear, uint32_t error)
+{
+    cpu->exception = (struct exception){ VECTOR_PF, true, error, linear };
+    return CPU_FAULT;
+}
+
+static uint64_t read_entry(const struct cpu *cpu, uint64_t address, unsigned bytes)
+{
+    uint32_t page = physmem_read_page(cpu->memory, address);
+    if (page >= PHYSMEM_DISCARD)
+        return bits_ones(bytes);
+    const uint8_t *host = physmem_host(cpu->memory, page) + (address & PAGE_MASK);
+    return bytes == 8 ? load64(host) : load32(host);
+}
+
+static void note_entry(struct walk *walk, uint64_t address, uint64_t value, uint64_t linear,
+                       unsigned level)
+{
+    walk->entry[walk->levels].address = address;
+    walk->entry[walk->levels].value = value;
+    walk->entry[walk->levels].linear = linear;
+    walk->entry[walk->levels].level = (uint8_t)level;
+    walk->levels++;
+}
+
+/* 32-bit paging. Returns 0, or the error-code bits P and RSVD plus 1 << 31. */
+#define WALK_FAILED 0x80000000u
+
+static uint32_t walk32(const struct cpu *cpu, uint64_t linear, struct walk *walk)
+{
+    uint64_t table = cpu->s.cr3 & 0xfffff000u;
+    walk->user = walk->writable = walk->executable = true;
+    for (unsigned level = 2; level > 0; level--) {
+        unsigned shift = level == 2 ? 22 : 12;
+        uint64_t address = table + ((linear >> shift & 0x3ff) << 2);
+        uint64_t value = read_entry(cpu, address, 4);
+        if (!(value & PTE_P))
+            return WALK_FAILED;
+        uint64_t span = level == 2 ? 0xffffffffull : 0x3fffffull;
+        note_entry(walk, address, value, linear & ~span, level);
+        walk->user &= !!(value & PTE_U);
+        walk->writable &= !!(value & PTE_W);
+        walk->dirty = value & PTE_D;
+        if (level == 2 && value & PTE_PS && cpu->s.cr4 & CR4_PSE) {
+            if (value & 0x200000)
+                return WALK_FAILED | ERROR_P | ERROR_RSVD;
+            uint64_t base = (value & 0xffc00000u) | (value >> 13 & 0xff) << 32;
+            walk->physical = (base | (linear & 0x3ff000));
+            return 0;
+        }
+        table = value & 0xfffff000u;
+    }
+    walk->physical = table;
+    return 0;
+}
+
+/* One level of 64-bit entries; common to PAE and long mode. */
+static uint32_t check_entry(const struct cpu *cpu, uint64_t value, unsigned level, bool large)
+{
+    uint64_t reserved = reserved_physical(cpu);
+    if (!(value & PTE_P))
+        return WALK_FAILED;
+    if (!nx_enabled(cpu))
+        reserved |= PTE_NX;
+    if (!cpu_long_mode(cpu))
+        reserved |= 0x7ff0000000000000ull;
+    if (large)
+        reserved |= level == 3 ? 0x3fffe000ull : 0x1fe000ull;
+    else if (value & PTE_PS && level >= 3)
+        reserved |= PTE_PS;
+    return value & reserved ? WALK_FAILED | ERROR_P | ERROR_RSVD : 0;
+}
+
+static uint32_t walk64(const struct cpu *cpu, uint64_t linear, uint64_t table, unsigned level,
+                       struct walk *walk)
+{
+    bool gigabyte = cpu_long_mode(cpu) && cpu_model_has(cpu->model, FEATURE_PDPE1GB);
+    walk->user = walk->writable = walk->executable = true;
+    for (; level > 0; level--) {
+        unsigned shift = 12 + 9 * (level - 1);
+        uint64_t address = table + ((linear >> shift & 0x1ff) << 3);
+        uint64_t value = read_entry(cpu, address, 8);
+        bool large = value & PTE_PS && (level == 2 || (level == 3 && gigabyte));
+        uint32_t failed = check_entry(cpu, value, level, large);
+        if (failed)
+            return failed;
+        note_entry(walk, address, value, linear & (~0ull << (shift + 9)), level);
+        walk->user &= !!(value & PTE_U);
+        walk->writable &= !!(value & PTE_W);
+        walk->executable &= !(value & PTE_NX);
+        walk->dirty = value & PTE_D;
+        walk->key = (uint8_t)bits_get(value, 59, 4);
+        table = value & 0x000ffffffffff000ull;
+        if (large) {
+            uint64_t inside = (1ull << shift) - 1;
+            walk->physical = (table & ~inside) | (linear & inside & ~(uint64_t)PAGE_MASK);
+            return 0;
+        }
+    }
+    walk->physical = table;
+    return 0;
+}
+
+static uint32_t walk_tables(const struct cpu *cpu, uint64_t linear, struct walk *walk)
+{
+    walk->levels = 0;
+    walk->key = 0;
+    if (!(cpu->s.cr0 & CR0_PG)) {
+        walk->physical = linear & ~(uint64_t)PAGE_MASK;
+        walk->user = walk->writable = walk->executable = walk->dirty = true;
+        return 0;
+    }
+    if (cpu_long_mode(cpu))
+        return walk64(cpu, linear, cpu->s.cr3 & 0x000ffffffffff000ull,
+                      cpu->s.cr4 & CR4_LA57 ? 5 : 4, walk);
+    if (!(cpu->s.cr4 & CR4_PAE))
+        return walk32(cpu, linear, walk);
+    uint64_t pdpte = cpu->s.pdpte[linear >> 30 & 3];
+    if (!(pdpte & PTE_P))
+        return WALK_FAILED;
+    return walk64(cpu, linear, pdpte & 0x000ffffffffff000ull, 2, walk);
+}
+
+/* Rights of the page for the accesses of one MMU index. */
+static bool permits(const struct cpu *cpu, const struct walk *walk, enum mmu_index index,
+                    enum access access, bool *by_key)
+{
+    *by_key = false;
+    if (!(cpu->s.cr0 & CR0_PG))
+        return true;
+    bool user = index == MMU_USER;
+    if (user && !walk->user)
+        return false;
+    if (access == ACCESS_FETCH)
+        return walk->executable && !(!user && walk->user && cpu->s.cr4 & CR4_SMEP);
+    if (!user && walk->user && cpu->s.cr4 & CR4_SMAP && index != MMU_SUPERVISOR_AC)
+        return false;
+    if (access == ACCESS_WRITE && !walk->writable && (user || cpu->s.cr0 & CR0_WP))
+        return false;
+    if (walk->user && cpu->s.cr4 & CR4_PKE && cpu_long_mode(cpu)) {
+        unsigned rights = (unsigned)bits_get(cpu->s.pkru, 2 * walk->key, 2);
+        bool denied = rights & 1
+                      || (access == ACCESS_WRITE && rights & 2 && (user || cpu->s.cr0 & CR0_WP));
+        *by_key = denied;
+        return !denied;
+    }
+    return true;
+}
+
+/* Remembers that an entry of this table may now be cached. */
+static void note_table(struct cpu *cpu, uint32_t page, uint64_t linear, unsigned level, bool small)
+{
+    struct engine *engine = cpu->engine;
+    struct table_use *use = &engine->tables[page];
+    if (use->level == 0) {
+        *use = (struct table_use){ linear, (uint8_t)level, 0, small, { 0 } };
+    } else if (use->level != level || use->linear != linear || use->small != small) {
+        use->level = TABLE_SHARED;
+    }
+    use->silent = 0;
+    physmem_flag(cpu->memory, page, PHYSMEM_TABLE);
+}
+
+/* Sets A in every entry of the walk, D in the last one on a write, and records
+ * the tables. The walker's own stores need no table_written: they add bits. */
+static void commit_walk(struct cpu *cpu, struct walk *walk, bool write)
+{
+    unsigned bytes = cpu_long_mode(cpu) || cpu->s.cr4 & CR4_PAE ? 8 : 4;
+    for (unsigned i = 0; i < walk->levels; i++) {
+        uint64_t address = walk->entry[i].address;
+        uint32_t page = physmem_write_page(cpu->memory, address);
+        uint64_t wanted = walk->entry[i].value | PTE_A;
+        if (i + 1 == walk->levels && write)
+            wanted |= PTE_D;
+        if (page >= PHYSMEM_DISCARD || cpu->memory->flags[page] & PHYSMEM_ROM) {
+            page = physmem_read_page(cpu->memory, address);
+            if (page < PHYSMEM_DISCARD)
+                note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, bytes == 4);
+            continue;
+        }
+        if (wanted != walk->entry[i].value) {
+            uint32_t offset = address & PAGE_MASK;
+            physmem_dirty(cpu->memory, page);
+            memcpy(physmem_host(cpu->memory, page) + offset, &wanted, bytes);
+            if (cpu->memory->flags[page] & PHYSMEM_CODE)
+                cpu->memory->listener.code_written(cpu->memory->listener.context, page, offset, bytes);
+        }
+        note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, bytes == 4);
+    }
+    if (write)
+        walk->dirty = true;
+}
+
+/* Fills the TLB entry of `linear` with every tag that needs no further look. */
+static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const struct walk *walk)
+{
+    struct tlb_entry *entry = &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    uint64_t page_linear = linear & ~(uint64_t)PAGE_MASK;
+    uint32_t read_page = physmem_read_page(cpu->memory, walk->physical);
+    uint32_t write_page = physmem_write_page(cpu->memory, walk->physical);
+    bool by_key;
+    entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+    if (read_page >= PHYSMEM_DISCARD)
+        return;
+    entry->addend = (uintptr_t)physmem_host(cpu->memory, read_page) - (uintptr_t)page_linear;
+    if (permits(cpu, walk, index, ACCESS_FETCH, &by_key))
+        entry->exec_tag = page_linear;
+    if (debug_watches_page(cpu, page_linear))
+        return;
+    if (permits(cpu, walk, index, ACCESS_READ, &by_key))
+        entry->read_tag = page_linear;
+    if (walk->dirty && write_page == read_page && cpu->memory->flags[read_page] == 0
+        && permits(cpu, walk, index, ACCESS_WRITE, &by_key))
+        entry->write_tag = page_linear;
+}
+
+/* Translates; on success *physical is the address itself. */
+static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enum access access,
+                     uint64_t *physical)
+{
+    struct walk walk;
+    uint32_t failed = walk_tables(cpu, linear, &walk);
+    uint32_t error = (access == ACCESS_WRITE ? ERROR_W : 0) | (index == MMU_USER ? ERROR_U : 0);
+    bool paging32 = !(cpu->s.cr4 & CR4_PAE);
+    if (access == ACCESS_FETCH && ((nx_enabled(cpu) && !paging32) || cpu->s.cr4 & CR4_SMEP))
+        error |= ERROR_ID;
+    if (failed)
+        return page_fault(cpu, linear, error | (failed & ~WALK_FAILED));
+    bool by_key;
+    if (!permits(cpu, &walk, index, access, &by_key))
+        return page_fault(cpu, linear, error | ERROR_P | (by_key ? ERROR_PK : 0));
+    if (walk.levels)
+        commit_walk(cpu, &walk, access == ACCESS_WRITE);
+    /* A first write is the moment a page stops being CLEAN; only after that
+     * can its write tag be given out. */
+    if (access == ACCESS_WRITE) {
+        uint32_t page = physmem_write_page(cpu->memory, walk.physical);
+        if (page < PHYSMEM_DISCARD && page < cpu->memory->ram_pages)
+            physmem_dirty(cpu->memory, page);
+    }
+    fill(cpu, index, linear, &walk);
+    *physical = walk.physical | (linear & PAGE_MASK);
+    return 0;
+}
+
+static enum mmu_index current_index(const struct cpu *cpu)
+{
+    return (enum mmu_index)(cpu->tlb - cpu->tlbs);
+}
+
+static bool canonical(const struct cpu *cpu, uint64_t linear)
+{
+    unsigned shift = cpu->s.cr4 & CR4_LA57 ? 7 : 16;
+    return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
+}
+
+int mmu_fetch(struct cpu *cpu, uint64_t linear, uint32_t *page)
+{
+    const struct tlb_entry *entry = memory_tlb_entry(cpu, linear);
+    if ((linear & ~(uint64_t)PAGE_MASK) == entry->exec_tag) {
+        const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
+        *page = (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
+        return 0;
+    }
+    if (cpu_code64(cpu) && !canonical(cpu, linear))
+        return cpu_raise_error(cpu, VECTOR_GP, 0);
+    uint64_t physical;
+    enum mmu_index index = current_index(cpu);
+    if (translate(cpu, index, linear, ACCESS_FETCH, &physical))
+        return CPU_FAULT;
+    *page = physmem_read_page(cpu->memory, physical);
+    return 0;
+}
+
+/* Reads a piece inside one page. */
+static void read_physical(struct cpu *cpu, uint64_t physical, uint8_t *value, unsigned bytes)
+{
+    uint32_t page = physmem_read_page(cpu->memory, physical);
+    if (page < PHYSMEM_DISCARD) {
+        memcpy(value, physmem_host(cpu->memory, page) + (physical & PAGE_MASK), bytes);
+        return;
+    }
+    physical &= cpu->memory->a20_mask;
+    cpu_end_block(cpu);
+    while (bytes) {
+        unsigned part = bytes >= 8 ? 8 : bytes >= 4 ? 4 : bytes >= 2 ? 2 : 1;
+        uint64_t word = cpu->bus.mmio_read(cpu->bus.context, cpu, physical, part);
+        memcpy(value, &word, part);
+        value += part;
+        physical += part;
+        bytes -= part;
+    }
+}
+
+static void write_physical(struct cpu *cpu, uint64_t physical, const uint8_t *value, unsigned bytes)
+{
+    uint32_t page = physmem_write_page(cpu->memory, physical);
+    if (page == PHYSMEM_DISCARD)
+        return;
+    if (page < PHYSMEM_DISCARD) {
+        physmem_store(cpu->memory, page, physical & PAGE_MASK, value, bytes);
+        return;
+    }
+    physical &= cpu->memory->a20_mask;
+    cpu_attention(cpu);
+    while (bytes) {
+        unsigned part = bytes >= 8 ? 8 : bytes >= 4 ? 4 : bytes >= 2 ? 2 : 1;
+        uint64_t word = 0;
+        memcpy(&word, value, part);
+        cpu->bus.mmio_write(cpu->bus.context, cpu, physical, word, part);
+        value += part;
+        physical += part;
+        bytes -= part;
+    }
+}
+
+/* An access by linear address with the rights of one MMU index, in up to two
+ * pieces; both are translated before either is touched. */
+struct pieces {
+    uint64_t physical[2];
+    unsigned bytes[2];
+};
+
+static uint64_t wrap_linear(const struct cpu *cpu, uint64_t linear)
+{
+    return cpu_long_mode(cpu) ? linear : linear & 0xffffffffu;
+}
+
+static int locate(struct cpu *cpu, enum mmu_index index, uint64_t linear, unsigned bytes,
+                  enum access access, struct pieces *pieces)
+{
+    linear = wrap_linear(cpu, linear);
+    unsigned room = PAGE_BYTES - (unsigned)(linear & PAGE_MASK);
+    pieces->bytes[0] = bytes < room ? bytes : room;
+    pieces->bytes[1] = bytes - pieces->bytes[0];
+    if (translate(cpu, index, linear, access, &pieces->physical[0]))
+        return CPU_FAULT;
+    if (pieces->bytes[1])
+        return translate(cpu, index, wrap_linear(cpu, linear + pieces->bytes[0]), access,
+                         &pieces->physical[1]);
+    return 0;
+}
+
+static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, void *value, unsigned bytes)
+{
+    struct pieces pieces;
+    if (locate(cpu, index, linear, bytes, ACCESS_READ, &pieces))
+        return CPU_FAULT;
+    read_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
+    if (pieces.bytes[1])
+        read_physical(cpu, pieces.physical[1], (uint8_t *)value + pieces.bytes[0], pieces.bytes[1]);
+    return 0;
+}
+
+static int write_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, const void *value, unsigned bytes)
+{
+    struct pieces pieces;
+    if (locate(cpu, index, linear, bytes, ACCESS_WRITE, &pieces))
+        return CPU_FAULT;
+    write_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
+    if (pieces.bytes[1])
+        write_physical(cpu, pieces.physical[1], (const uint8_t *)value + pieces.bytes[0], pieces.bytes[1]);
+    return 0;
+}
+
+/* Segment rights, limit and canonical form; gives the linear address. */
+static int check_segment(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write,
+                         uint64_t *linear)
+{
+    const struct segment_access *access = &cpu->access[seg];
+    if (offset + bytes > (write ? access->write_end : access->read_end)
+        && segment_check(cpu, seg, offset, bytes, write))
+        return CPU_FAULT;
+    *linear = access->base + offset;
+    if (cpu->code_bytes == 8 && (!canonical(cpu, *linear) || !canonical(cpu, *linear + bytes - 1)))
+        return cpu_raise_error(cpu, cpu->current->segment == SS ? VECTOR_SS : VECTOR_GP, 0);
+    return 0;
+}
+
+int memory_read_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *value, unsigned bytes)
+{
+    uint64_t linear;
+    if (check_segment(cpu, seg, offset, bytes, false, &linear)
+        || read_linear(cpu, current_index(cpu), linear, value, bytes))
+        return CPU_FAULT;
+    debug_accessed(cpu, linear, bytes, false);
+    return 0;
+}
+
+int memory_write_slow(struct cpu *cpu, unsigned seg, uint64_t offset, const void *value, unsigned bytes)
+{
+    uint64_t linear;
+    if (check_segment(cpu, seg, offset, bytes, true, &linear)
+        || write_linear(cpu, current_index(cpu), linear, value, bytes))
+        return CPU_FAULT;
+    debug_accessed(cpu, linear, bytes, true);
+    return 0;
+}
+
+int memory_modify_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *value, unsigned bytes)
+{
+    uint64_t linear;
+    struct pieces pieces;
+    enum mmu_index index = current_index(cpu);
+    if (check_segment(cpu, seg, offset, bytes, true, &linear)
+        || check_segment(cpu, seg, offset, bytes, false, &linear)
+        || locate(cpu, index, linear, bytes, ACCESS_WRITE, &pieces))
+        return CPU_FAULT;
+    read_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
+    if (pieces.bytes[1])
+        read_physical(cpu, pieces.physical[1], (uint8_t *)value + pieces.bytes[0], pieces.bytes[1]);
+    return 0;
+}
+
+static int probe(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes, enum access access)
+{
+    uint64_t linear;
+    struct pieces pieces;
+    if (check_segment(cpu, seg, offset, bytes, access == ACCESS_WRITE, &linear))
+        return CPU_FAULT;
+    return locate(cpu, current_index(cpu), linear, bytes, access, &pieces);
+}
+
+int memory_probe_write(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes)
+{
+    return probe(cpu, seg, offset, bytes, ACCESS_WRITE);
+}
+
+int memory_probe_read(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes)
+{
+    return probe(cpu, seg, offset, bytes, ACCESS_READ);
+}
+
+int memory_system_read(struct cpu *cpu, uint64_t linear, void *value, unsigned bytes)
+{
+    const struct tlb_entry *entry
+        = &cpu->tlbs[MMU_SUPERVISOR].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    if (((linear + bytes - 1) & ~(uint64_t)PAGE_MASK) == entry->read_tag) {
+        memcpy(value, (const void *)(uintptr_t)(linear + entry->addend), bytes);
+        return 0;
+    }
+    return memory_read_as(cpu, 0, linear, value, bytes);
+}
+
+int memory_system_write(struct cpu *cpu, uint64_t linear, const void *value, unsigned bytes)
+{
+    return memory_write_as(cpu, 0, linear, value, bytes);
+}
+
+static int check_canonical(struct cpu *cpu, uint64_t linear, unsigned bytes, enum vector vector)
+{
+    if (cpu_long_mode(cpu) && (!canonical(cpu, linear) || !canonical(cpu, linear + bytes - 1)))
+        return cpu_raise_error(cpu, vector, 0);
+    return 0;
+}
+
+int memory_write_as(struct cpu *cpu, unsigned cpl, uint64_t linear, const void *value, unsigned bytes)
+{
+    if (check_canonical(cpu, linear, bytes, VECTOR_SS))
+        return CPU_FAULT;
+    return write_linear(cpu, cpl == 3 ? MMU_USER : MMU_SUPERVISOR, linear, value, bytes);
+}
+
+int memory_read_as(struct cpu *cpu, unsigned cpl, uint64_t linear, void *value, unsigned bytes)
+{
+    if (check_canonical(cpu, linear, bytes, VECTOR_GP))
+        return CPU_FAULT;
+    return read_linear(cpu, cpl == 3 ? MMU_USER : MMU_SUPERVISOR, linear, value, bytes);
+}
+
+/* The debugger's translation: no side effects, no rights. */
+static uint32_t debug_page(const struct cpu *cpu, uint64_t linear)
+{
+    struct walk walk;
+    if (walk_tables(cpu, wrap_linear(cpu, linear), &walk))
+        return PHYSMEM_MMIO;
+    return physmem_read_page(cpu->memory, walk.physical);
+}
+
+static unsigned debug_access(struct cpu *cpu, uint64_t linear, uint8_t *bytes, unsigned length, bool write)
+{
+    unsigned done = 0;
+    while (done < length) {
+        uint32_t page = debug_page(cpu, linear + done);
+        uint32_t offset = (uint32_t)((linear + done) & PAGE_MASK);
+        unsigned part = PAGE_BYTES - offset < length - done ? PAGE_BYTES - offset : length - done;
+        if (page >= PHYSMEM_DISCARD)
+            break;
+        if (write)
+            physmem_store(cpu->memory, page, offset, bytes + done, part);
+        else
+            memcpy(bytes + done, physmem_host(cpu->memory, page) + offset, part);
+        done += part;
+    }
+    return done;
+}
+
+unsigned memory_debug_read(struct cpu *cpu, uint64_t linear, void *bytes, unsigned length)
+{
+    return debug_access(cpu, linear, bytes, length, false);
+}
+
+unsigned memory_debug_write(struct cpu *cpu, uint64_t linear, const void *bytes, unsigned length)
+{
+    return debug_access(cpu, linear, (uint8_t *)(uintptr_t)bytes, length, true);
+}
+
+/* Dropping what is cached. */
+
+static void drop_entry(struct cpu *cpu, struct tlb_entry *entry, uint64_t linear)
+{
+    if ((entry->read_tag & ~1ull) == linear || entry->write_tag == linear || entry->exec_tag == linear)
+        entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+    if (cpu->fetch_linear == linear)
+        cpu->fetch_linear = TLB_INVALID;
+}
+
+void mmu_flush(struct cpu *cpu)
+{
+    memset(cpu->tlbs, 0xff, sizeof cpu->tlbs); /* all tags have bit 0 set */
+    cpu->fetch_linear = TLB_INVALID;
+    cpu_end_block(cpu);
+}
+
+void mmu_flush_page(struct cpu *cpu, uint64_t linear)
+{
+    linear &= ~(uint64_t)PAGE_MASK;
+    for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
+        drop_entry(cpu, &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)], linear);
+    cpu_end_block(cpu);
+}
+
+void mmu_flush_all(struct engine *engine)
+{
+    for (unsigned i = 0; i < engine->cpu_count; i++)
+        mmu_flush(engine->cpus[i]);
+}
+
+/* Drops every cached page in [linear, linear + span) of every vCPU. */
+static void drop_range(struct engine *engine, uint64_t linear, uint64_t span)
+{
+    for (unsigned i = 0; i < engine->cpu_count; i++) {
+        struct cpu *cpu = engine->cpus[i];
+        if (span == PAGE_BYTES) {
+            mmu_flush_page(cpu, linear);
+            continue;
+        }
+        struct tlb_entry *entry = cpu->tlbs[0].entry;
+        for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++, entry++)
+            if (entry->read_tag - linear < span || entry->write_tag - linear < span
+                || entry->exec_tag - linear < span)
+                entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+        if (cpu->fetch_linear - linear < span)
+            cpu->fetch_linear = TLB_INVALID;
+        cpu_end_block(cpu);
+    }
+}
+
+/* log2 of the linear span that one entry of a table maps. */
+static unsigned entry_shift(const struct table_use *use)
+{
+    return use->small ? (use->level == 2 ? 22 : 12) : 12u + 9 * (use->level - 1u);
+}
+
+/* After this many writes that dropped nothing, a table page that walks no
+ * longer read is taken for an ordinary page again. */
+#define TABLE_SILENT_WRITES 64
+
+static void forget_table(struct engine *engine, uint32_t page)
+{
+    struct table_use *use = &engine->tables[page];
+    if (use->level == TABLE_SHARED) {
+        mmu_flush_all(engine);
+    } else {
+        unsigned shift = entry_shift(use) + (use->small ? 10 : 9);
+        drop_range(engine, use->linear, shift >= 64 ? ~0ull : 1ull << shift);
+    }
+    memset(use, 0, sizeof *use);
+    engine->memory->flags[page] &= (uint8_t)~PHYSMEM_TABLE;
+}
+
+void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, uint32_t length,
+                       const uint8_t *before)
+{
+    struct table_use *use = &engine->tables[page];
+    const uint8_t *now = physmem_host(engine->memory, page);
+    unsigned bytes = use->small ? 4 : 8;
+    uint32_t base = offset & ~7u;
+    bool dropped = false;
+    for (uint32_t at = offset & ~(bytes - 1); at < offset + length; at += bytes) {
+        uint64_t old = bytes == 8 ? load64(before + (at - base)) : load32(before + (at - base));
+        uint64_t new = bytes == 8 ? load64(now + at) : load32(now + at);
+        bool old_cached = (old & (PTE_P | PTE_A)) == (PTE_P | PTE_A);
+        if (use->level == TABLE_SHARED) /* either entry size: look at both halves */
+            old_cached |= (old >> 32 & (PTE_P | PTE_A)) == (PTE_P | PTE_A);
+        if (old == new || !old_cached)
+            continue;
+        dropped = true;
+        if (use->level == TABLE_SHARED) {
+            mmu_flush_all(engine);
+            break;
+        }
+        unsigned shift = entry_shift(use);
+        drop_range(engine, use->linear + ((uint64_t)(at / bytes) << shift), 1ull << shift);
+    }
+    if (dropped)
+        use->silent = 0;
+    else if (++use->silent >= TABLE_SILENT_WRITES)
+        forget_table(engine, page);
+}
+
+void mmu_page_flagged(struct engine *engine, uint32_t page)
+{
+    uintptr_t host = (uintptr_t)physmem_host(engine->memory, page);
+    for (unsigned i = 0; i < engine->cpu_count; i++) {
+        struct tlb_entry *entry = engine->cpus[i]->tlbs[0].entry;
+        for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++, entry++)
+            if (entry->write_tag != TLB_INVALID && (uintptr_t)entry->write_tag + entry->addend == host)
+                entry->write_tag = TLB_INVALID;
+    }
+}
+
+int mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
+{
+    uint64_t pdpte[4];
+    uint64_t reserved = reserved_physical(cpu) | 0xfff00000000001e6ull;
+    for (unsigned i = 0; i < 4; i++) {
+        pdpte[i] = read_entry(cpu, (cr3 & 0xffffffe0u) + 8 * i, 8);
+        if (pdpte[i] & PTE_P && pdpte[i] & reserved)
+            return cpu_raise_error(cpu, VECTOR_GP, 0);
+    }
+    memcpy(cpu->s.pdpte, pdpte, sizeof pdpte);
+    return 0;
+}

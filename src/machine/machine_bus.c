@@ -1,0 +1,156 @@
+/* How a vCPU reaches the machine; see machine_bus.h. */
+#include "machine/machine_bus.h"
+
+#include <string.h>
+
+#include "cpu/cpu.h"
+#include "machine/board.h"
+#include "machine/machine.h"
+
+/* Makes clock_now exact for what the running vCPU asks. */
+static struct machine *at_now(void *context, const struct cpu *cpu)
+{
+    struct machine *machine = context;
+    if (machine->running_cpu == cpu)
+        machine->clock.s.instructions = machine->slice_start + cpu_retired(cpu);
+    return machine;
+}
+
+static uint64_t observe(struct machine *machine, const struct cpu *cpu, enum observation kind,
+                        uint64_t address, unsigned bytes, uint64_t live)
+{
+    if (!machine->hooks.observe)
+        return live;
+    return machine->hooks.observe(machine->hooks.context, cpu->s.index, kind, address, bytes, live);
+}
+
+static uint64_t port_read(void *context, struct cpu *cpu, uint16_t port, unsigned bytes)
+{
+    struct machine *machine = at_now(context, cpu);
+    uint64_t live = machine->hooks.isolated ? 0 : bus_read(&machine->ports, port, bytes);
+    return observe(machine, cpu, OBSERVE_PORT_READ, port, bytes, live);
+}
+
+static void port_write(void *context, struct cpu *cpu, uint16_t port, uint64_t value, unsigned bytes)
+{
+    struct machine *machine = at_now(context, cpu);
+    if (!machine->hooks.isolated)
+        bus_write(&machine->ports, port, value, bytes);
+}
+
+static uint64_t mmio_read(void *context, struct cpu *cpu, uint64_t address, unsigned bytes)
+{
+    struct machine *machine = at_now(context, cpu);
+    uint64_t live = machine->hooks.isolated
+                        ? 0
+                        : board_mmio_read(machine->board, cpu->s.index, address, bytes);
+    return observe(machine, cpu, OBSERVE_MMIO_READ, address, bytes, live);
+}
+
+static void mmio_write(void *context, struct cpu *cpu, uint64_t address, uint64_t value, unsigned bytes)
+{
+    struct machine *machine = at_now(context, cpu);
+    if (!machine->hooks.isolated)
+        board_mmio_write(machine->board, cpu->s.index, address, value, bytes);
+}
+
+/* A request that has gone away is not an event: nothing is observed. */
+static int interrupt_acknowledge(void *context, struct cpu *cpu)
+{
+    struct machine *machine = at_now(context, cpu);
+    int vector = 0;
+    if (!machine->hooks.isolated)
+        vector = board_interrupt_acknowledge(machine->board, cpu->s.index);
+    if (vector < 0)
+        return -1;
+    return (int)(observe(machine, cpu, OBSERVE_INTERRUPT, 0, 0, (uint64_t)vector) & 0xff);
+}
+
+static int msr_read(void *context, struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+    struct machine *machine = at_now(context, cpu);
+    *value = 0;
+    if (!machine->hooks.isolated && board_msr_read(machine->board, cpu->s.index, msr, value) < 0)
+        return -1;
+    *value = observe(machine, cpu, OBSERVE_MSR_READ, msr, 8, *value);
+    return 0;
+}
+
+static int msr_write(void *context, struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+    struct machine *machine = at_now(context, cpu);
+    return machine->hooks.isolated ? 0 : board_msr_write(machine->board, cpu->s.index, msr, value);
+}
+
+static uint64_t tpr_read(void *context, struct cpu *cpu)
+{
+    struct machine *machine = at_now(context, cpu);
+    uint64_t live = machine->hooks.isolated ? 0 : board_tpr_read(machine->board, cpu->s.index);
+    return observe(machine, cpu, OBSERVE_TPR_READ, 0, 1, live);
+}
+
+static void tpr_write(void *context, struct cpu *cpu, uint64_t value)
+{
+    struct machine *machine = at_now(context, cpu);
+    if (!machine->hooks.isolated)
+        board_tpr_write(machine->board, cpu->s.index, value);
+}
+
+static uint64_t virtual_ns(void *context, struct cpu *cpu)
+{
+    return clock_now(&at_now(context, cpu)->clock);
+}
+
+static uint64_t next_random(void *context, struct cpu *cpu)
+{
+    return machine_random(at_now(context, cpu));
+}
+
+static void tsc_changed(void *context, struct cpu *cpu)
+{
+    struct machine *machine = at_now(context, cpu);
+    if (!machine->hooks.isolated)
+        board_tsc_changed(machine->board, cpu->s.index);
+}
+
+/* FNV-1a; only tells texts apart. */
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = 0xcbf29ce484222325ull;
+    for (; *text; text++)
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3ull;
+    return hash;
+}
+
+static void notice(void *context, struct cpu *cpu, const char *text)
+{
+    struct machine *machine = at_now(context, cpu);
+    uint64_t hash = hash_text(text);
+    for (unsigned i = 0; i < machine->notice_count; i++)
+        if (machine->notices[i] == hash)
+            return;
+    if (machine->notice_count == 64 || !machine->hooks.notice)
+        return;
+    machine->notices[machine->notice_count++] = hash;
+    machine->hooks.notice(machine->hooks.context, text);
+}
+
+void machine_bus_connect(struct machine *machine, struct cpu *cpu)
+{
+    cpu->bus = (struct cpu_bus){
+        .context = machine,
+        .port_read = port_read,
+        .port_write = port_write,
+        .mmio_read = mmio_read,
+        .mmio_write = mmio_write,
+        .interrupt_acknowledge = interrupt_acknowledge,
+        .msr_read = msr_read,
+        .msr_write = msr_write,
+        .tpr_read = tpr_read,
+        .tpr_write = tpr_write,
+        .virtual_ns = virtual_ns,
+        .random = next_random,
+        .tsc_changed = tsc_changed,
+        .notice = notice,
+    };
+}
