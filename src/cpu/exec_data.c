@@ -134,7 +134,7 @@ HANDLER(pause)
         return 0;
     }
     if (cpu->multiprocessor) {
-        cpu->yield = true;
+        cpu->s.yield = 1;
         cpu_attention(cpu);
     }
     return 0;
