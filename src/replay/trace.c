@@ -2,6 +2,7 @@
 #include "replay/trace.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 const struct trace_kind_info trace_kinds[TRACE_KINDS] = {
 #define EVENT(kind, name, level, cpu, address, bytes, value, payload) \
@@ -70,4 +71,17 @@ enum trace_kind trace_kind_of_signal(enum cpu_signal signal)
     case SIGNAL_SMI: return TRACE_CPU_SMI;
     }
     return TRACE_KINDS;
+}
+
+void trace_event_dma(struct trace_event *event, enum trace_level level, const uint8_t *bytes,
+                     uint64_t length)
+{
+    event->bytes = (uint32_t)(length < TRACE_PAYLOAD_BYTES ? length : TRACE_PAYLOAD_BYTES);
+    if (level >= TRACE_LEVEL_FULL) {
+        event->kind = TRACE_DMA_DATA;
+        event->payload = bytes;
+    } else {
+        event->kind = TRACE_DMA;
+        event->value = (uint32_t)XXH3_64bits(bytes, event->bytes);
+    }
 }

@@ -78,6 +78,11 @@ enum input_kind trace_input_of_kind(enum trace_kind kind);
 enum trace_kind trace_kind_of_observation(enum observation kind);
 enum trace_kind trace_kind_of_signal(enum cpu_signal signal);
 
+/* Fills bytes and value or payload (not owned) of a DMA record of at most the
+ * first TRACE_PAYLOAD_BYTES of `length` bytes, as `level` holds it. */
+void trace_event_dma(struct trace_event *event, enum trace_level level, const uint8_t *bytes,
+                     uint64_t length);
+
 static inline struct position position_of_clock(const struct clock *clock)
 {
     return (struct position){clock->s.instructions, clock->s.idle_ns};

@@ -75,7 +75,7 @@ static void write_header(struct trace_writer *writer, const struct trace_writer_
 }
 
 struct trace_writer *trace_writer_create(const struct trace_sink *sink,
-                                         const struct trace_writer_options *options,
+                                         const struct trace_writer_options *options, int *code,
                                          struct error *error)
 {
     ASSERT(options->description_length <= TRACE_DESCRIPTION_BYTES);
@@ -87,13 +87,14 @@ struct trace_writer *trace_writer_create(const struct trace_sink *sink,
     }
     if (!writer || !writer->encoder || !writer->compressor) {
         trace_writer_destroy(writer);
-        error_set(error, ERROR_MEMORY, "no memory for the trace");
+        *code = error_set(error, ERROR_MEMORY, "no memory for the trace");
         return NULL;
     }
     ZSTD_CCtx_setParameter(writer->compressor, ZSTD_c_compressionLevel, LEVEL_OF_COMPRESSION);
     codec_encoder_start(writer->encoder, writer->first);
     write_header(writer, options);
-    if (trace_writer_status(writer, error) < 0) {
+    *code = trace_writer_status(writer, error);
+    if (*code < 0) {
         trace_writer_destroy(writer);
         return NULL;
     }

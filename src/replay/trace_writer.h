@@ -28,9 +28,9 @@ struct trace_writer_options {
     uint64_t description_length;
 };
 
-/* Writes the file header. Returns NULL with `error` set on failure. */
+/* Writes the file header. Returns NULL with *code and `error` set on failure. */
 struct trace_writer *trace_writer_create(const struct trace_sink *sink,
-                                         const struct trace_writer_options *options,
+                                         const struct trace_writer_options *options, int *code,
                                          struct error *error);
 /* Frees; writes nothing. */
 void trace_writer_destroy(struct trace_writer *writer);
