@@ -6,10 +6,12 @@
  */
 #include "cpu/decode.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "cpu/opcode.h"
 #include "cpu/cpu.h"
+#include "cpu/memory.h"
+#include "cpu/opcode.h"
 #include "util/assert.h"
 
 /* The bytes of one instruction while they are read. */
@@ -404,9 +406,19 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
     return DECODE_OK;
 }
 
+/* Tells the user which bytes were not understood; the guest gets its #UD. */
 int exec_invalid(struct cpu *cpu, const struct insn *insn)
 {
-    (void)insn;
+    uint8_t bytes[8];
+    char text[128];
+    uint64_t linear = cpu->access[CS].base + insn_start(cpu, insn);
+    unsigned count = memory_debug_read(cpu, linear & cpu->rip_mask, bytes, sizeof bytes);
+    int length = snprintf(text, sizeof text, "undefined instruction raises #UD:");
+    for (unsigned i = 0; i < count; i++)
+        length += snprintf(text + length, sizeof text - (size_t)length, " %02x", bytes[i]);
+    snprintf(text + length, sizeof text - (size_t)length, " (%u-bit code)", 8u * cpu->code_bytes);
+    if (cpu->bus.notice)
+        cpu->bus.notice(cpu->bus.context, cpu, text);
     return cpu_raise(cpu, VECTOR_UD);
 }
 

@@ -87,6 +87,7 @@ struct cpu_state {
     uint64_t fip, fdp;
     uint16_t fcs, fds;
     uint32_t mxcsr;
+    uint8_t pad_vector[16];
     uint8_t vector[16][32] __attribute__((aligned(32))); /* YMM: XMM is the low half */
     /* Control of the interpreter's flow */
     uint32_t index;             /* number of this vCPU; initial APIC id */
