@@ -9,9 +9,8 @@
  *
  * Not modelled:
  * - Key repeat: the user's side sends repeated make codes if it wants them.
- * - Set 3's per-key modes (F7h..FDh are acknowledged); every key makes and
- *   breaks. E0h keys and F keys of set 3 use the codes of set 2 without E0h
- *   where the two sets differ only in that.
+ * - Set 3's per-key modes (F7h..FDh are acknowledged): every key makes and
+ *   breaks.
  * - The self-test's duration.
  */
 #include "machine/dev/ps2_keyboard.h"
