@@ -15,6 +15,10 @@
 struct machine;
 struct board;
 struct cpu;
+struct disk;
+
+/* RAM beyond this address lies at 4 GiB: the hole_start of physmem_init. */
+#define BOARD_PCI_HOLE 0xc0000000ull
 
 /* Builds all chips of `machine` (whose memory, clock, events, busses and
  * vCPUs exist), maps ROMs and hands firmware its tables. Returns NULL with
@@ -38,6 +42,9 @@ int board_msr_write(struct board *board, unsigned cpu, uint32_t msr, uint64_t va
 /* The TSC offset of vCPU `cpu` was written: its deadline is elsewhere now. */
 void board_tsc_changed(struct board *board, unsigned cpu);
 
+/* The TSC offset of vCPU `cpu` has changed. */
+void board_tsc_changed(struct board *board, unsigned cpu);
+
 /* CR8 of vCPU `cpu`, 0..15. */
 uint64_t board_tpr_read(struct board *board, unsigned cpu);
 void board_tpr_write(struct board *board, unsigned cpu, uint64_t value);
@@ -50,6 +57,9 @@ void board_mmio_write(struct board *board, unsigned cpu, uint64_t address, uint6
 
 /* An INIT on the vCPU's APIC (called when the vCPU is reset alone). */
 void board_cpu_reset(struct board *board, unsigned cpu);
+
+/* Drive 0..3 (primary master, slave, secondary ...) with a medium, or NULL. */
+struct disk *board_disk(struct board *board, unsigned drive);
 
 bool board_input_ready(struct board *board, enum input_kind kind, unsigned unit);
 bool board_input(struct board *board, enum input_kind kind, unsigned unit, uint8_t value);

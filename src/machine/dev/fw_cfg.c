@@ -91,6 +91,11 @@ void fw_cfg_add16(struct fw_cfg *fw_cfg, unsigned key, uint16_t value)
     ASSERT(item_copy(fixed_item(fw_cfg, key), &value, sizeof value) == 0);
 }
 
+void fw_cfg_add64(struct fw_cfg *fw_cfg, unsigned key, uint64_t value)
+{
+    ASSERT(item_copy(fixed_item(fw_cfg, key), &value, sizeof value) == 0);
+}
+
 void fw_cfg_add32(struct fw_cfg *fw_cfg, unsigned key, uint32_t value)
 {
     ASSERT(item_copy(fixed_item(fw_cfg, key), &value, sizeof value) == 0);

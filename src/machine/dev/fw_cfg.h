@@ -94,6 +94,7 @@ void fw_cfg_reset(struct fw_cfg *fw_cfg);
  * little-endian; `bytes` of the last is not copied and must outlive the device. */
 void fw_cfg_add16(struct fw_cfg *fw_cfg, unsigned key, uint16_t value);
 void fw_cfg_add32(struct fw_cfg *fw_cfg, unsigned key, uint32_t value);
+void fw_cfg_add64(struct fw_cfg *fw_cfg, unsigned key, uint64_t value);
 void fw_cfg_add_bytes(struct fw_cfg *fw_cfg, unsigned key, const void *bytes, uint32_t size);
 
 /* A file. The name is cut to 55 characters; a second file of a name replaces
