@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 packages=$PWD/build/packages
 mkdir -p "$packages"
+exec 9>"$packages/.lock" # tests run side by side
+flock 9
 
 update_once() {
     [ -z "${updated:-}" ] || return 0
