@@ -1,0 +1,284 @@
+/*
+ * Control registers, EFER, and what drops translations and caches.
+ * (SDM vol. 3, sections 2.5 and 9.8; vol. 2, MOV CR, LMSW, INVLPG, INVPCID)
+ *
+ * Not modelled: caches (INVD, WBINVD, CD and NW do nothing).
+ */
+#include "cpu/segment.h"
+#include "cpu/system.h"
+
+#define CR0_KEPT                                                                                   \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR3_PCID 0xfffull
+#define CR3_KEEP_PCID (1ull << 63)
+
+/* PAE paging outside of long mode, which has its PDPTEs in registers. */
+static bool uses_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
+}
+
+/* The switch to or from long mode when PG changes under EFER.LME. */
+static int check_long_switch(struct cpu *cpu, uint64_t value, uint64_t *efer)
+{
+    struct cpu_state *s = &cpu->s;
+    bool on = value & CR0_PG;
+
+    *efer = s->efer;
+    if (on == !!(s->cr0 & CR0_PG))
+        return 0;
+    if (on && (s->efer & EFER_LME)) {
+        if (!(s->cr4 & CR4_PAE) || (s->seg[CS].attributes & SEGMENT_L)
+            || segment_type(&s->tr) < TYPE_TSS32)
+            return cpu_raise_gp0(cpu);
+        *efer |= EFER_LMA;
+    } else if (!on) {
+        if (cpu_code64(cpu) || (s->cr4 & CR4_PCIDE))
+            return cpu_raise_gp0(cpu);
+        *efer &= ~EFER_LMA;
+    }
+    return 0;
+}
+
+int control_write_cr0(struct cpu *cpu, uint64_t value)
+{
+    struct cpu_state *s = &cpu->s;
+    uint64_t efer;
+
+    if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE))
+        || ((value & CR0_NW) && !(value & CR0_CD)))
+        return cpu_raise_gp0(cpu);
+    value = (value & CR0_KEPT) | CR0_ET;
+    TRY_FAULT(check_long_switch(cpu, value, &efer));
+    uint64_t changed = value ^ s->cr0;
+    if (uses_pdptes(value, s->cr4, efer) && (changed & (CR0_PG | CR0_CD | CR0_NW)))
+        TRY_FAULT(mmu_load_pdptes(cpu, s->cr3));
+    s->cr0 = value;
+    s->efer = efer;
+    if (changed & (CR0_PG | CR0_PE | CR0_WP)) {
+        mmu_flush(cpu);
+        cpu_update_mode(cpu);
+        cpu_refetch(cpu);
+    }
+    cpu_end_block(cpu);
+    return 0;
+}
+
+int control_write_cr3(struct cpu *cpu, uint64_t value)
+{
+    struct cpu_state *s = &cpu->s;
+
+    if (cpu_long_mode(cpu)) {
+        if (s->cr4 & CR4_PCIDE)
+            value &= ~CR3_KEEP_PCID;
+        if (value >> cpu->model->physical_bits)
+            return cpu_raise_gp0(cpu);
+    }
+    if (uses_pdptes(s->cr0, s->cr4, s->efer))
+        TRY_FAULT(mmu_load_pdptes(cpu, value));
+    else if (value == s->cr3)
+        return 0;
+    s->cr3 = value;
+    mmu_flush(cpu);
+    cpu_refetch(cpu);
+    return 0;
+}
+
+/* The CR4 bits that the model's features make valid. */
+static uint64_t cr4_valid(const struct cpu *cpu)
+{
+    static const struct { uint64_t bits; enum cpu_feature feature; } table[] = {
+        { CR4_VME | CR4_PVI, FEATURE_VME }, { CR4_TSD, FEATURE_TSC }, { CR4_DE, FEATURE_DE },
+        { CR4_PSE, FEATURE_PSE }, { CR4_PAE, FEATURE_PAE }, { CR4_MCE, FEATURE_MCE },
+        { CR4_PGE, FEATURE_PGE }, { CR4_OSFXSR, FEATURE_FXSR }, { CR4_OSXMMEXCPT, FEATURE_SSE },
+        { CR4_UMIP, FEATURE_UMIP }, { CR4_LA57, FEATURE_LA57 },
+        { CR4_FSGSBASE, FEATURE_FSGSBASE }, { CR4_PCIDE, FEATURE_PCID },
+        { CR4_OSXSAVE, FEATURE_XSAVE }, { CR4_SMEP, FEATURE_SMEP }, { CR4_SMAP, FEATURE_SMAP },
+        { CR4_PKE, FEATURE_PKU },
+    };
+    uint64_t valid = CR4_PCE;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(table); i++)
+        if (cpu_has(cpu, table[i].feature))
+            valid |= table[i].bits;
+    return valid;
+}
+
+int control_write_cr4(struct cpu *cpu, uint64_t value)
+{
+    struct cpu_state *s = &cpu->s;
+    uint64_t changed = value ^ s->cr4;
+    const uint64_t paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57
+                            | CR4_PCIDE;
+
+    if (value & ~cr4_valid(cpu))
+        return cpu_raise_gp0(cpu);
+    if (cpu_long_mode(cpu) && (!(value & CR4_PAE) || (changed & CR4_LA57)))
+        return cpu_raise_gp0(cpu);
+    if ((changed & value & CR4_PCIDE) && (!cpu_long_mode(cpu) || (s->cr3 & CR3_PCID)))
+        return cpu_raise_gp0(cpu);
+    if (uses_pdptes(s->cr0, value, s->efer)
+        && (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP)))
+        TRY_FAULT(mmu_load_pdptes(cpu, s->cr3));
+    s->cr4 = value;
+    if (changed & paging) {
+        mmu_flush(cpu);
+        cpu_refetch(cpu);
+    }
+    cpu_end_block(cpu);
+    return 0;
+}
+
+int control_write_efer(struct cpu *cpu, uint64_t value)
+{
+    struct cpu_state *s = &cpu->s;
+    uint64_t valid = (cpu_has(cpu, FEATURE_SYSCALL) ? EFER_SCE : 0)
+                     | (cpu_has(cpu, FEATURE_LM) ? EFER_LME | EFER_LMA : 0)
+                     | (cpu_has(cpu, FEATURE_NX) ? EFER_NXE : 0);
+
+    if (value & ~valid)
+        return cpu_raise_gp0(cpu);
+    value = (value & ~EFER_LMA) | (s->efer & EFER_LMA); /* LMA follows PG */
+    uint64_t changed = value ^ s->efer;
+    if ((changed & EFER_LME) && (s->cr0 & CR0_PG))
+        return cpu_raise_gp0(cpu);
+    s->efer = value;
+    if (changed & EFER_NXE) {
+        mmu_flush(cpu);
+        cpu_refetch(cpu);
+    }
+    return 0;
+}
+
+/* A general register in the width that MOV to and from CR and DR has. */
+static uint64_t read_wide(const struct cpu *cpu, unsigned r)
+{
+    return cpu_code64(cpu) ? register_read64(cpu, r) : register_read32(cpu, r);
+}
+
+static void write_wide(struct cpu *cpu, unsigned r, uint64_t value)
+{
+    if (cpu_code64(cpu))
+        register_write64(cpu, r, value);
+    else
+        register_write32(cpu, r, (uint32_t)value);
+}
+
+int exec_mov_r_cr(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t value;
+
+    switch (insn->reg) {
+    case 0: value = cpu->s.cr0; break;
+    case 2: value = cpu->s.cr2; break;
+    case 3: value = cpu->s.cr3; break;
+    case 4: value = cpu->s.cr4; break;
+    case 8: value = cpu->bus.tpr_read(cpu->bus.context, cpu) & 15; break;
+    default: return cpu_raise(cpu, VECTOR_UD);
+    }
+    write_wide(cpu, insn->rm, value);
+    return 0;
+}
+
+int exec_mov_cr_r(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t value = read_wide(cpu, insn->rm);
+
+    switch (insn->reg) {
+    case 0:
+        return control_write_cr0(cpu, value);
+    case 2:
+        cpu->s.cr2 = value;
+        return 0;
+    case 3:
+        return control_write_cr3(cpu, value);
+    case 4:
+        return control_write_cr4(cpu, value);
+    case 8:
+        if (value > 15)
+            return cpu_raise_gp0(cpu);
+        cpu->bus.tpr_write(cpu->bus.context, cpu, value);
+        cpu_attention(cpu);
+        return 0;
+    default:
+        return cpu_raise(cpu, VECTOR_UD);
+    }
+}
+
+int exec_clts(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    cpu->s.cr0 &= ~CR0_TS;
+    return 0;
+}
+
+static int write_msw(struct cpu *cpu, uint16_t value)
+{
+    /* PE can be set this way, not cleared. */
+    uint64_t low = CR0_MP | CR0_EM | CR0_TS;
+    return control_write_cr0(cpu, (cpu->s.cr0 & ~low) | (value & (low | CR0_PE)));
+}
+
+int exec_lmsw_r(struct cpu *cpu, const struct insn *insn)
+{
+    return write_msw(cpu, register_read16(cpu, insn->rm));
+}
+
+int exec_lmsw_m(struct cpu *cpu, const struct insn *insn)
+{
+    uint16_t value;
+    TRY_FAULT(memory_read16(cpu, insn->seg, insn_address(cpu, insn), &value));
+    return write_msw(cpu, value);
+}
+
+static int check_umip(struct cpu *cpu)
+{
+    return (cpu->s.cr4 & CR4_UMIP) && cpu->s.cpl > 0 ? cpu_raise_gp0(cpu) : 0;
+}
+
+int exec_smsw_r(struct cpu *cpu, const struct insn *insn)
+{
+    TRY_FAULT(check_umip(cpu));
+    if (insn->operand_bytes == 2)
+        register_write16(cpu, insn->rm, (uint16_t)cpu->s.cr0);
+    else
+        register_write64(cpu, insn->rm, cpu->s.cr0);
+    return 0;
+}
+
+int exec_smsw_m(struct cpu *cpu, const struct insn *insn)
+{
+    TRY_FAULT(check_umip(cpu));
+    return memory_write16(cpu, insn->seg, insn_address(cpu, insn), (uint16_t)cpu->s.cr0);
+}
+
+int exec_invlpg(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t linear = cpu->access[insn->seg].base + insn_address(cpu, insn);
+
+    mmu_flush_page(cpu, cpu_code64(cpu) ? linear : (uint32_t)linear);
+    cpu_refetch(cpu);
+    return 0;
+}
+
+int exec_invpcid(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t type = read_wide(cpu, insn->reg);
+    struct memory_128 target;
+
+    TRY_FAULT(memory_read128(cpu, insn->seg, insn_address(cpu, insn), &target));
+    bool pcide = cpu->s.cr4 & CR4_PCIDE;
+    if (type > 3 || (type < 2 && (target.low >> 12 || (!pcide && target.low)))
+        || (type == 0 && !cpu_canonical(cpu, target.high)))
+        return cpu_raise_gp0(cpu);
+    mmu_flush(cpu);
+    cpu_refetch(cpu);
+    return 0;
+}
+
+int exec_wbinvd(struct cpu *cpu, const struct insn *insn)
+{
+    (void)cpu;
+    (void)insn;
+    return 0;
+}

@@ -1,0 +1,139 @@
+/*
+ * Fast system calls and the FS and GS bases. (SDM vol. 2: SYSCALL, SYSRET,
+ * SYSENTER, SYSEXIT, SWAPGS, RDFSBASE ...)
+ *
+ * As on Intel's processors: SYSCALL and SYSRET exist only in 64-bit code, and
+ * SYSRET with a non-canonical RCX faults before privilege changes.
+ */
+#include "cpu/segment.h"
+#include "cpu/system.h"
+
+#define CODE_RIGHTS (SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED)
+#define DATA_RIGHTS (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED)
+
+/* Flat CS and SS, not read from any table. */
+static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool wide)
+{
+    uint16_t dpl = (uint16_t)(cpl << SEGMENT_DPL_SHIFT);
+    struct segment code = { 0, 0xffffffff, cs,
+                            (uint16_t)(CODE_RIGHTS | SEGMENT_G | dpl
+                                       | (wide ? SEGMENT_L : SEGMENT_DB)) };
+
+    cpu->s.seg[SS] = (struct segment){ 0, 0xffffffff, (uint16_t)((ss & 0xfffcu) | cpl),
+                                       (uint16_t)(DATA_RIGHTS | SEGMENT_G | SEGMENT_DB | dpl) };
+    segment_enter_code(cpu, &code, cpl);
+    if (!wide)
+        cpu_update_segment(cpu, SS);
+}
+
+int exec_syscall(struct cpu *cpu, const struct insn *insn)
+{
+    struct cpu_state *s = &cpu->s;
+
+    if (!(s->efer & EFER_SCE))
+        return cpu_raise(cpu, VECTOR_UD);
+    uint64_t rflags = flags_to_rflags(cpu);
+    uint16_t selector = (uint16_t)(s->star >> 32);
+    s->gpr[RCX] = insn_next(cpu, insn);
+    s->gpr[R11] = rflags & ~FLAG_RF;
+    s->gpr[RIP] = s->lstar;
+    flags_from_rflags(cpu, rflags & ~s->sfmask & ~FLAG_RF);
+    enter_flat(cpu, selector & 0xfffc, (uint16_t)((selector & 0xfffc) + 8), 0, true);
+    return 0;
+}
+
+int exec_sysret(struct cpu *cpu, const struct insn *insn)
+{
+    struct cpu_state *s = &cpu->s;
+    bool wide = insn->operand_bytes == 8;
+    uint16_t selector = (uint16_t)(s->star >> 48);
+
+    if (!(s->efer & EFER_SCE))
+        return cpu_raise(cpu, VECTOR_UD);
+    if (s->cpl != 0 || (wide && !cpu_canonical(cpu, s->gpr[RCX])))
+        return cpu_raise_gp0(cpu);
+    s->gpr[RIP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
+    flags_from_rflags(cpu, s->gpr[R11] & 0x3c7fd7);
+    enter_flat(cpu, (uint16_t)((selector + (wide ? 16 : 0)) | 3), (uint16_t)(selector + 8), 3, wide);
+    cpu_events_unmasked(cpu);
+    return 0;
+}
+
+int exec_sysenter(struct cpu *cpu, const struct insn *insn)
+{
+    struct cpu_state *s = &cpu->s;
+    bool wide = cpu_long_mode(cpu);
+    uint16_t selector = (uint16_t)(s->sysenter_cs & 0xfffc);
+
+    (void)insn;
+    if (!cpu_protected(cpu) || selector == 0)
+        return cpu_raise_gp0(cpu);
+    s->rflags &= ~(FLAG_VM | FLAG_IF | FLAG_RF);
+    s->gpr[RSP] = wide ? s->sysenter_esp : (uint32_t)s->sysenter_esp;
+    s->gpr[RIP] = wide ? s->sysenter_eip : (uint32_t)s->sysenter_eip;
+    enter_flat(cpu, selector, (uint16_t)(selector + 8), 0, wide);
+    return 0;
+}
+
+int exec_sysexit(struct cpu *cpu, const struct insn *insn)
+{
+    struct cpu_state *s = &cpu->s;
+    bool wide = insn->operand_bytes == 8;
+    uint16_t selector = (uint16_t)(s->sysenter_cs & 0xfffc);
+
+    if (!cpu_protected(cpu) || selector == 0 || s->cpl != 0)
+        return cpu_raise_gp0(cpu);
+    if (wide && (!cpu_canonical(cpu, s->gpr[RCX]) || !cpu_canonical(cpu, s->gpr[RDX])))
+        return cpu_raise_gp0(cpu);
+    s->gpr[RSP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
+    s->gpr[RIP] = wide ? s->gpr[RDX] : (uint32_t)s->gpr[RDX];
+    selector = (uint16_t)(selector + (wide ? 32 : 16));
+    enter_flat(cpu, selector | 3, (uint16_t)(selector + 8), 3, wide);
+    cpu_events_unmasked(cpu);
+    return 0;
+}
+
+static void set_base(struct cpu *cpu, unsigned seg, uint64_t base)
+{
+    cpu->s.seg[seg].base = base;
+    cpu->access[seg].base = base; /* 64-bit code: nothing else depends on it */
+}
+
+int exec_swapgs(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t base = cpu->s.seg[GS].base;
+
+    (void)insn;
+    set_base(cpu, GS, cpu->s.kernel_gs_base);
+    cpu->s.kernel_gs_base = base;
+    return 0;
+}
+
+static int read_base(struct cpu *cpu, const struct insn *insn, unsigned seg)
+{
+    uint64_t base = cpu->s.seg[seg].base;
+
+    if (!(cpu->s.cr4 & CR4_FSGSBASE))
+        return cpu_raise(cpu, VECTOR_UD);
+    cpu->s.gpr[insn->rm] = insn->operand_bytes == 8 ? base : (uint32_t)base;
+    return 0;
+}
+
+static int write_base(struct cpu *cpu, const struct insn *insn, unsigned seg)
+{
+    uint64_t base = cpu->s.gpr[insn->rm];
+
+    if (!(cpu->s.cr4 & CR4_FSGSBASE))
+        return cpu_raise(cpu, VECTOR_UD);
+    if (insn->operand_bytes != 8)
+        base = (uint32_t)base;
+    if (!cpu_canonical(cpu, base))
+        return cpu_raise_gp0(cpu);
+    set_base(cpu, seg, base);
+    return 0;
+}
+
+int exec_rdfsbase(struct cpu *cpu, const struct insn *insn) { return read_base(cpu, insn, FS); }
+int exec_rdgsbase(struct cpu *cpu, const struct insn *insn) { return read_base(cpu, insn, GS); }
+int exec_wrfsbase(struct cpu *cpu, const struct insn *insn) { return write_base(cpu, insn, FS); }
+int exec_wrgsbase(struct cpu *cpu, const struct insn *insn) { return write_base(cpu, insn, GS); }
