@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/parse.h"
-#include "host/terminal.h"
+#include "host/process.h"
 #include "util/bits.h"
 
 static int copy_text(char *to, uint64_t size, const char *option, const char *value,

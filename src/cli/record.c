@@ -3,7 +3,7 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "host/output.h"
-#include "host/terminal.h"
+#include "host/process.h"
 
 static int write_output(void *context, const void *bytes, uint64_t length, struct error *error)
 {

@@ -4,7 +4,7 @@
 #include "cli/command.h"
 #include "cli/report.h"
 #include "cli/session.h"
-#include "host/terminal.h"
+#include "host/process.h"
 #include "replay/player.h"
 
 /* What a replay holds open. */

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "host/process.h"
+
 const char *report_number(char text[REPORT_NUMBER], uint64_t number)
 {
     char digits[24];
@@ -33,9 +35,11 @@ void report_run(const char *verb, const struct outcome *outcome, uint64_t instru
             outcome->panic ? " after a kernel panic" : "");
     if (outcome->kind == OUTCOME_DEBUG_EXIT)
         fprintf(stderr, " with status %" PRIu32, outcome->detail);
-    fprintf(stderr, "; %s instructions, %.3f s virtual, %.2f s host, %.1f MIPS\n",
+    fprintf(stderr, "; %s instructions, %.3f s virtual, %.2f s host, %.1f MIPS, "
+            "%" PRIu64 " MiB\n",
             report_number(number, instructions), (double)virtual_ns * 1e-9, host_seconds,
-            host_seconds > 0 ? (double)instructions * 1e-6 / host_seconds : 0.0);
+            host_seconds > 0 ? (double)instructions * 1e-6 / host_seconds : 0.0,
+            host_peak_memory() >> 20);
 }
 
 void report_trace(FILE *to, const char *path, const struct trace_info *info)

@@ -18,7 +18,7 @@ const char *report_number(char text[REPORT_NUMBER], uint64_t number);
  * must not reach the user's terminal as a command. Returns `to`. */
 const char *report_printable(char *to, uint64_t size, const char *text);
 
-/* How the run ended, instructions, virtual and host time, MIPS. */
+/* How the run ended, instructions, virtual and host time, MIPS, peak memory. */
 void report_run(const char *verb, const struct outcome *outcome, uint64_t instructions,
                 uint64_t virtual_ns, double host_seconds);
 

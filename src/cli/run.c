@@ -2,7 +2,7 @@
 #include "cli/command.h"
 #include "cli/report.h"
 #include "cli/session.h"
-#include "host/terminal.h"
+#include "host/process.h"
 
 static int run(struct options *options, struct session *session,
                struct runner_result *result, struct error *error)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/process.h"
 #include "host/signals.h"
 #include "host/terminal.h"
 

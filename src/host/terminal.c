@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct termios saved_mode;
@@ -51,16 +50,4 @@ unsigned terminal_columns(void)
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 20)
         return 80;
     return size.ws_col;
-}
-
-double host_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-int64_t host_date(void)
-{
-    return (int64_t)time(NULL);
 }

@@ -1,12 +1,10 @@
 /*
- * The user's terminal: raw mode on standard input, size, host clocks for
- * what is shown (never for the machine, but for -rtc base=host).
+ * The user's terminal: raw mode on standard input, size.
  */
 #ifndef HOST_TERMINAL_H
 #define HOST_TERMINAL_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /* Standard input, if it is a terminal and we are its foreground job, gives
  * each key at once and unchanged from now on; Ctrl-C too is only a byte.
@@ -19,10 +17,5 @@ void terminal_restore(void);
 bool terminal_is_output(int descriptor);
 /* Columns of the terminal behind standard error, 80 when unknown. */
 unsigned terminal_columns(void);
-
-/* Seconds on a clock that only goes forwards. */
-double host_seconds(void);
-/* Seconds since 1970-01-01 00:00 UTC. */
-int64_t host_date(void);
 
 #endif
