@@ -13,6 +13,7 @@
 #include "cpu/cpu.h"
 #include "cpu/flags.h"
 #include "cpu/memory.h"
+#include "cpu/system.h"
 
 #define HANDLER(name)                                                                              \
     int exec_##name(struct cpu *cpu __attribute__((unused)),                                       \
@@ -36,12 +37,6 @@
 #define OPERAND_WRITE(bits, value) memory_write##bits(cpu, insn->seg, insn_address(cpu, insn), value)
 #define OPERAND_MODIFY(bits, modify, value)                                                        \
     memory_modify##bits(cpu, insn->seg, insn_address(cpu, insn), modify, value)
-
-/* IOPL as a number. */
-static inline unsigned cpu_iopl(const struct cpu *cpu)
-{
-    return (unsigned)(cpu->s.rflags & FLAG_IOPL) >> 12;
-}
 
 /* An access to the stack at a non-canonical address is #SS(0), where the
  * flat segment of 64-bit code makes it #GP(0). */

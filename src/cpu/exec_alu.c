@@ -3,7 +3,6 @@
  * TEST, INC DEC NEG NOT, XADD, CMPXCHG and its 8- and 16-byte forms, ADCX and
  * ADOX (SDM vol. 2). AF, which the manual leaves undefined after logic, is 0.
  */
-#include "cpu/cpuid.h"
 #include "cpu/exec.h"
 
 /* Each operation: sets the flags and gives the result; the operands are
@@ -297,7 +296,7 @@ HANDLER(cmpxchg8b_m64)
     struct memory_modify modify;
     struct memory_128 old;
     uint64_t offset = insn_address(cpu, insn);
-    if (!cpu_model_has(cpu->model, FEATURE_CX16))
+    if (!cpu_has(cpu, FEATURE_CX16))
         return cpu_raise(cpu, VECTOR_UD);
     if ((cpu->access[insn->seg].base + offset) & 15)
         return cpu_raise_error(cpu, VECTOR_GP, 0);

@@ -1,0 +1,49 @@
+/*
+ * UD0, UD1, UD2, BOUND, RDRAND, RDSEED, CLFLUSH, CLFLUSHOPT, CLWB (SDM vol. 2).
+ * Not modelled: caches; flushing a line only checks that it could be read.
+ * Random numbers come from the machine's seeded generator and never run out.
+ */
+#include "cpu/exec.h"
+
+HANDLER(undefined)
+{
+    return cpu_raise(cpu, VECTOR_UD);
+}
+
+/* Memory holds the lower and the upper bound, signed. */
+#define BOUND(bits)                                                                                \
+    HANDLER(bound_m##bits)                                                                         \
+    {                                                                                              \
+        uint64_t offset = insn_address(cpu, insn), mask = ~0ull >> insn->address_shift;            \
+        uint##bits##_t lower, upper;                                                               \
+        if (memory_read##bits(cpu, insn->seg, offset, &lower)                                      \
+            || memory_read##bits(cpu, insn->seg, (offset + bits / 8) & mask, &upper))              \
+            return CPU_FAULT;                                                                      \
+        int##bits##_t index = (int##bits##_t)register_read##bits(cpu, insn->reg);                  \
+        if (index < (int##bits##_t)lower || index > (int##bits##_t)upper)                          \
+            return cpu_raise(cpu, VECTOR_BR);                                                      \
+        return 0;                                                                                  \
+    }
+BOUND(16)
+BOUND(32)
+#undef BOUND
+HANDLER(bound_m64)
+{
+    return cpu_raise(cpu, VECTOR_UD);
+}
+
+#define RANDOM(bits)                                                                               \
+    HANDLER(rdrand_##bits)                                                                         \
+    {                                                                                              \
+        uint64_t value = cpu->bus.random(cpu->bus.context, cpu);                                   \
+        register_write##bits(cpu, insn->rm, (uint##bits##_t)value);                                \
+        flags_put(cpu, FLAG_CF);                                                                   \
+        return 0;                                                                                  \
+    }
+EACH_SIZE(RANDOM)
+#undef RANDOM
+
+HANDLER(clflush)
+{
+    return memory_probe_read(cpu, insn->seg, insn_address(cpu, insn), 1);
+}
