@@ -41,6 +41,8 @@ struct door {
     /* Called every million instructions or so, and when idle. The callee
      * decides by host time whether to print. */
     void (*progress)(void *context, uint64_t instructions, uint64_t virtual_ns);
+    /* One line for the user: something the guest did that is not modelled. */
+    void (*notice)(void *context, const char *text);
 };
 
 #endif

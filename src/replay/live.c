@@ -134,6 +134,13 @@ void live_output(void *context, unsigned unit, const uint8_t *bytes, uint64_t le
         live->door.output(live->door.context, unit, bytes, length);
 }
 
+void live_notice(void *context, const char *text)
+{
+    const struct live *live = context;
+    if (live->door.notice)
+        live->door.notice(live->door.context, text);
+}
+
 bool live_stopped(const struct live *live)
 {
     return live->signal != 0;

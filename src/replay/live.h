@@ -39,11 +39,13 @@ struct live {
 
 void live_init(struct live *live, const struct door *door, const struct runner_options *options);
 
-/* The hooks next_input, inputs, idle, output; `context` is the struct live. */
+/* The hooks next_input, inputs, idle, output, notice; `context` is the struct live. */
 uint64_t live_next_input(void *context);
 void live_inputs(void *context);
 uint64_t live_idle(void *context, uint64_t deadline);
 void live_output(void *context, unsigned unit, const uint8_t *bytes, uint64_t length);
+
+void live_notice(void *context, const char *text);
 
 /* True when a signal asked to stop. */
 bool live_stopped(const struct live *live);

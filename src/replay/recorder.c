@@ -28,11 +28,17 @@ static struct position here(const struct recorder *recorder)
     return position_of_clock(&recorder->live.machine->clock);
 }
 
+/* What happens while the machine is built is not part of the run. */
+static bool logs_events(const struct recorder *recorder)
+{
+    return recorder->level >= TRACE_LEVEL_EVENTS && recorder->live.machine;
+}
+
 static uint64_t observe(void *context, unsigned cpu, enum observation kind, uint64_t address,
                         unsigned bytes, uint64_t live)
 {
     struct recorder *recorder = context;
-    if (recorder->level >= TRACE_LEVEL_EVENTS) {
+    if (logs_events(recorder)) {
         struct trace_event event = {
             .at = here(recorder),
             .kind = (uint8_t)trace_kind_of_observation(kind),
@@ -49,7 +55,7 @@ static uint64_t observe(void *context, unsigned cpu, enum observation kind, uint
 static void signal_seen(void *context, unsigned cpu, enum cpu_signal signal, uint64_t value)
 {
     struct recorder *recorder = context;
-    if (recorder->level < TRACE_LEVEL_EVENTS)
+    if (!logs_events(recorder))
         return;
     struct trace_event event = {
         .at = here(recorder),
@@ -63,7 +69,7 @@ static void signal_seen(void *context, unsigned cpu, enum cpu_signal signal, uin
 static void dma(void *context, uint64_t address, const void *bytes, uint64_t length)
 {
     struct recorder *recorder = context;
-    if (recorder->level < TRACE_LEVEL_EVENTS)
+    if (!logs_events(recorder))
         return;
     for (const uint8_t *from = bytes; length;) {
         struct trace_event event = {.at = here(recorder), .address = address};
@@ -126,6 +132,11 @@ static bool stopped(void *context)
     const struct recorder *recorder = context;
     return live_stopped(&recorder->live) ||
            trace_writer_status(recorder->writer, NULL) < 0;
+}
+
+static void notice(void *context, const char *text)
+{
+    live_notice(&((struct recorder *)context)->live, text);
 }
 
 static void add_digest(struct recorder *recorder, struct trace_event *event)
@@ -212,6 +223,7 @@ static int create_machine(struct recorder *recorder, const struct description *d
         .inputs = inputs,
         .idle = idle,
         .stopped = stopped,
+        .notice = notice,
     };
     struct machine *machine = machine_create(description, &hooks, error);
     if (!machine)

@@ -51,6 +51,7 @@ int runner_run(const struct description *description, const struct runner_option
         .inputs = live_inputs,
         .idle = live_idle,
         .stopped = stopped,
+        .notice = live_notice,
     };
     live.machine = machine_create(description, &hooks, error);
     if (!live.machine)
