@@ -1,0 +1,791 @@
+/*
+ * The IDE controller at register level: a disk as primary master, a CD-ROM as
+ * secondary master and an empty CD drive as its slave; virtual time is stepped
+ * by hand and RAM is an array.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "machine/dev/ide.h"
+#include "util/bits.h"
+
+#define DISK_BYTES (20u << 20)
+#define CD_BYTES (64u * 2048)
+#define RAM_BYTES (1u << 20)
+
+enum { DATA, ERROR, COUNT, LOW, MIDDLE, HIGH, DEVICE, STATUS };
+
+static uint8_t image[DISK_BYTES], cd_image[CD_BYTES], ram[RAM_BYTES];
+static struct ide ide;
+static struct disk disk, cd;
+static struct clock now;
+static struct events events;
+static bool irq[2];
+static bool medium_fails;
+
+static int read_image(void *context, uint64_t offset, void *bytes, uint64_t length)
+{
+    if (medium_fails)
+        return -1;
+    memcpy(bytes, (uint8_t *)context + offset, length);
+    return 0;
+}
+
+static void ram_read(void *context, uint64_t address, void *bytes, uint64_t length)
+{
+    (void)context;
+    for (uint64_t i = 0; i < length; i++)
+        ((uint8_t *)bytes)[i] = address + i < RAM_BYTES ? ram[address + i] : 0xff;
+}
+
+static void ram_write(void *context, uint64_t address, const void *bytes, uint64_t length)
+{
+    (void)context;
+    for (uint64_t i = 0; i < length; i++)
+        if (address + i < RAM_BYTES)
+            ram[address + i] = ((const uint8_t *)bytes)[i];
+}
+
+static const struct dma dma = { ram_read, ram_write, NULL };
+
+static void set_irq(void *receiver, unsigned input, bool level)
+{
+    (void)receiver;
+    irq[input] = level;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < DISK_BYTES; i++)
+        image[i] = (uint8_t)(i >> 9 ^ i);
+    for (unsigned i = 0; i < CD_BYTES; i++)
+        cd_image[i] = (uint8_t)(i >> 11 ^ i * 3);
+    memset(ram, 0, sizeof ram);
+    memset(&now, 0, sizeof now);
+    now.s.ns_per_instruction = 1;
+    irq[0] = irq[1] = false;
+    medium_fails = false;
+    events_init(&events, NULL, NULL);
+    disk_init(&disk, &(struct disk_source){ read_image, image, DISK_BYTES });
+    disk_init(&cd, &(struct disk_source){ read_image, cd_image, CD_BYTES });
+    const struct line irqs[2] = { { set_irq, NULL, 0 }, { set_irq, NULL, 1 } };
+    ide_init(&ide, &now, &events, &dma, irqs);
+    ide_attach(&ide, 0, 0, IDE_DISK, &disk);
+    ide_attach(&ide, 1, 0, IDE_CDROM, &cd);
+    ide_attach(&ide, 1, 1, IDE_CDROM, NULL);
+    ide_reset(&ide);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    disk_free(&disk);
+    disk_free(&cd);
+    return 0;
+}
+
+static void advance(uint64_t ns)
+{
+    now.s.idle_ns += ns;
+    events_run(&events, clock_now(&now));
+}
+
+static uint8_t in(unsigned channel, unsigned reg)
+{
+    return (uint8_t)ide_command_read(&ide.channels[channel], reg, 1);
+}
+
+static void out(unsigned channel, unsigned reg, unsigned value)
+{
+    ide_command_write(&ide.channels[channel], reg, value, 1);
+}
+
+static uint8_t alternate(unsigned channel)
+{
+    return (uint8_t)ide_control_read(&ide.channels[channel], 0, 1);
+}
+
+static void control(unsigned channel, unsigned value)
+{
+    ide_control_write(&ide.channels[channel], 0, value, 1);
+}
+
+/* Lets the channel work until BSY clears (at most a second); checks that the
+ * time is not zero. */
+static uint8_t wait(unsigned channel)
+{
+    assert_true(alternate(channel) & 0x80);
+    for (unsigned i = 0; i < 100000 && (alternate(channel) & 0x80); i++)
+        advance(10000);
+    assert_false(alternate(channel) & 0x80);
+    return alternate(channel);
+}
+
+/* Waits for an interrupt and acknowledges it. */
+static uint8_t wait_irq(unsigned channel)
+{
+    wait(channel);
+    assert_true(irq[channel]);
+    uint8_t status = in(channel, STATUS);
+    assert_false(irq[channel]);
+    return status;
+}
+
+static void address28(unsigned channel, uint32_t lba, unsigned count)
+{
+    out(channel, DEVICE, 0xe0 | lba >> 24);
+    out(channel, COUNT, count);
+    out(channel, LOW, lba & 0xff);
+    out(channel, MIDDLE, lba >> 8 & 0xff);
+    out(channel, HIGH, lba >> 16 & 0xff);
+}
+
+static void address48(unsigned channel, uint64_t lba, unsigned count)
+{
+    out(channel, DEVICE, 0xe0);
+    out(channel, COUNT, count >> 8);
+    out(channel, LOW, lba >> 24 & 0xff);
+    out(channel, MIDDLE, lba >> 32 & 0xff);
+    out(channel, HIGH, lba >> 40 & 0xff);
+    out(channel, COUNT, count & 0xff);
+    out(channel, LOW, lba & 0xff);
+    out(channel, MIDDLE, lba >> 8 & 0xff);
+    out(channel, HIGH, lba >> 16 & 0xff);
+}
+
+static void data_in(unsigned channel, uint8_t *bytes, unsigned length, unsigned width)
+{
+    for (unsigned i = 0; i < length; i += width) {
+        uint32_t value = (uint32_t)ide_command_read(&ide.channels[channel], DATA, width);
+        memcpy(bytes + i, &value, width);
+    }
+}
+
+static void data_out(unsigned channel, const uint8_t *bytes, unsigned length)
+{
+    for (unsigned i = 0; i < length; i += 2)
+        ide_command_write(&ide.channels[channel], DATA, load16(bytes + i), 2);
+}
+
+static void empty_places(void **state)
+{
+    (void)state;
+    assert_int_equal(in(0, STATUS), 0x50);
+    out(0, DEVICE, 0xb0); /* no slave */
+    assert_int_equal(in(0, STATUS), 0);
+    assert_int_equal(in(0, DEVICE), 0xb0);
+    out(0, STATUS, 0xec);
+    advance(1000000);
+    assert_false(irq[0]);
+    ide_attach(&ide, 0, 0, IDE_ABSENT, NULL);
+    ide_reset(&ide);
+    assert_int_equal(in(0, STATUS), 0xff);
+    assert_int_equal(ide_command_read(&ide.channels[0], DATA, 2), 0xffff);
+    out(0, STATUS, 0x90);
+    assert_int_equal(in(0, STATUS), 0xff);
+}
+
+static void soft_reset(void **state)
+{
+    (void)state;
+    for (unsigned channel = 0; channel < 2; channel++) {
+        out(channel, LOW, 0x55);
+        assert_int_equal(in(channel, LOW), 0x55);
+        control(channel, 0x04);
+        assert_int_equal(alternate(channel), 0x80);
+        advance(1000000);
+        assert_int_equal(alternate(channel), 0x80);
+        control(channel, 0);
+        wait(channel);
+        assert_false(irq[channel]);
+        assert_int_equal(in(channel, ERROR), 1);
+        assert_int_equal(in(channel, COUNT), 1);
+        assert_int_equal(in(channel, LOW), 1);
+        assert_int_equal(in(channel, MIDDLE), channel ? 0x14 : 0);
+        assert_int_equal(in(channel, HIGH), channel ? 0xeb : 0);
+        assert_int_equal(in(channel, STATUS), channel ? 0 : 0x50);
+    }
+    out(1, DEVICE, 0xb0);
+    assert_int_equal(in(1, HIGH), 0xeb);
+    out(1, STATUS, 0x90); /* diagnostics select device 0 */
+    wait_irq(1);
+    assert_int_equal(in(1, DEVICE), 0);
+    assert_int_equal(in(1, ERROR), 1);
+}
+
+static void identify(void **state)
+{
+    (void)state;
+    uint8_t bytes[512], sum = 0;
+    out(0, DEVICE, 0xa0);
+    out(0, STATUS, 0xec);
+    assert_int_equal(wait_irq(0), 0x58);
+    data_in(0, bytes, 512, 4);
+    assert_int_equal(in(0, STATUS), 0x50);
+    assert_false(irq[0]);
+    for (unsigned i = 0; i < 512; i++)
+        sum = (uint8_t)(sum + bytes[i]);
+    assert_int_equal(sum, 0);
+    assert_int_equal(load16(bytes), 0x0040);
+    assert_int_equal(load32(bytes + 120), DISK_BYTES / 512);
+    assert_int_equal(load64(bytes + 200), DISK_BYTES / 512);
+    assert_int_equal(load16(bytes + 2), DISK_BYTES / 512 / 1008);
+    assert_memory_equal(bytes + 54, "rGuodnoh giDks", 14);
+    out(0, STATUS, 0xa1);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 4);
+    out(1, DEVICE, 0xa0);
+    out(1, STATUS, 0xec);
+    assert_int_equal(wait_irq(1), 0x51);
+    assert_int_equal(in(1, MIDDLE), 0x14);
+    assert_int_equal(in(1, HIGH), 0xeb);
+    out(1, STATUS, 0xa1);
+    wait_irq(1);
+    data_in(1, bytes, 512, 2);
+    assert_int_equal(load16(bytes), 0x85c0);
+}
+
+static void read_pio(void **state)
+{
+    (void)state;
+    uint8_t bytes[512];
+    address28(0, 100, 3);
+    out(0, STATUS, 0x20);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(wait_irq(0), 0x58);
+        data_in(0, bytes, 512, 2);
+        assert_memory_equal(bytes, image + (100 + i) * 512, 512);
+    }
+    assert_int_equal(alternate(0), 0x50);
+    /* CHS 2/3/4 */
+    out(0, DEVICE, 0xa3);
+    out(0, COUNT, 1);
+    out(0, LOW, 4);
+    out(0, MIDDLE, 2);
+    out(0, HIGH, 0);
+    out(0, STATUS, 0x20);
+    wait_irq(0);
+    data_in(0, bytes, 512, 4);
+    assert_memory_equal(bytes, image + ((2 * 16 + 3) * 63 + 3) * 512, 512);
+    address48(0, DISK_BYTES / 512 - 1, 1);
+    out(0, STATUS, 0x24);
+    wait_irq(0);
+    data_in(0, bytes, 512, 1);
+    assert_memory_equal(bytes, image + DISK_BYTES - 512, 512);
+    address48(0, 0x123456789a, 0x1122);
+    control(0, 0x82);
+    assert_int_equal(in(0, COUNT), 0x11);
+    assert_int_equal(in(0, LOW), 0x34);
+    assert_int_equal(in(0, MIDDLE), 0x12);
+    control(0, 0);
+    assert_int_equal(in(0, LOW), 0x9a);
+}
+
+static void write_pio(void **state)
+{
+    (void)state;
+    static uint8_t bytes[16 * 512], back[20 * 512];
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    address28(0, 50, 2);
+    out(0, STATUS, 0x30);
+    assert_int_equal(alternate(0), 0x58);
+    assert_false(irq[0]);
+    data_out(0, bytes, 512);
+    assert_int_equal(wait_irq(0), 0x58);
+    data_out(0, bytes + 512, 512);
+    assert_int_equal(wait_irq(0), 0x50);
+    disk_read(&disk, 50 * 512, back, 1024);
+    assert_memory_equal(back, bytes, 1024);
+    assert_int_equal(image[50 * 512 + 1], (uint8_t)(50 ^ 1));
+    /* Multiple: 20 sectors by 16. */
+    address28(0, 60, 20);
+    out(0, STATUS, 0xc4);
+    assert_int_equal(wait_irq(0), 0x51); /* not set yet */
+    out(0, COUNT, 3);
+    out(0, STATUS, 0xc6);
+    assert_int_equal(wait_irq(0), 0x51);
+    out(0, COUNT, 16);
+    out(0, STATUS, 0xc6);
+    assert_int_equal(wait_irq(0), 0x50);
+    address28(0, 60, 20);
+    out(0, STATUS, 0xc5);
+    data_out(0, bytes, 16 * 512);
+    assert_int_equal(wait_irq(0), 0x58);
+    data_out(0, bytes, 4 * 512);
+    assert_int_equal(wait_irq(0), 0x50);
+    address48(0, 60, 20);
+    out(0, STATUS, 0x29);
+    assert_int_equal(wait_irq(0), 0x58);
+    data_in(0, back, 16 * 512, 4);
+    assert_int_equal(wait_irq(0), 0x58);
+    data_in(0, back + 16 * 512, 4 * 512, 4);
+    assert_memory_equal(back, bytes, 16 * 512);
+    assert_memory_equal(back + 16 * 512, bytes, 4 * 512);
+}
+
+static void range_errors(void **state)
+{
+    (void)state;
+    address28(0, DISK_BYTES / 512 - 1, 2);
+    out(0, STATUS, 0x20);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 0x10);
+    address48(0, 0xffffffffffff, 0);
+    out(0, STATUS, 0x24);
+    assert_int_equal(wait_irq(0), 0x51);
+    out(0, DEVICE, 0xa0);
+    out(0, LOW, 0); /* CHS sector 0 */
+    out(0, STATUS, 0x20);
+    assert_int_equal(wait_irq(0), 0x51);
+    medium_fails = true;
+    address28(0, 1000, 1);
+    out(0, STATUS, 0x20);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 0x40);
+    assert_int_equal(in(0, LOW), 1000 & 0xff);
+    out(0, STATUS, 0x30);
+    data_out(0, image, 512);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 0x04);
+}
+
+static void plain_commands(void **state)
+{
+    (void)state;
+    static const uint8_t good[] = { 0x10, 0x1f, 0x40, 0x42, 0x70, 0x91, 0xe7, 0xea, 0xe0, 0xe1,
+                                    0xe2, 0xe3, 0xe6, 0x94, 0x97, 0x27, 0xf8, 0xe5 };
+    static const uint8_t bad[] = { 0x00, 0x08, 0xa0, 0xb0, 0xf9, 0xc7, 0x22, 0xf5, 0xff };
+    for (unsigned i = 0; i < sizeof good; i++) {
+        address48(0, 5, 1);
+        out(0, STATUS, good[i]);
+        assert_int_equal(wait_irq(0), 0x50);
+    }
+    for (unsigned i = 0; i < sizeof bad; i++) {
+        address28(0, 5, 1);
+        out(0, STATUS, bad[i]);
+        assert_int_equal(wait_irq(0), 0x51);
+        assert_int_equal(in(0, ERROR), 4);
+    }
+    out(0, STATUS, 0xf8);
+    wait_irq(0);
+    assert_int_equal(in(0, LOW) | in(0, MIDDLE) << 8 | in(0, HIGH) << 16, DISK_BYTES / 512 - 1);
+    out(0, STATUS, 0xe0);
+    wait_irq(0);
+    out(0, STATUS, 0xe5);
+    wait_irq(0);
+    assert_int_equal(in(0, COUNT), 0);
+    address28(0, 5, 1);
+    out(0, STATUS, 0x40);
+    wait_irq(0);
+    out(0, STATUS, 0xe5);
+    wait_irq(0);
+    assert_int_equal(in(0, COUNT), 0xff);
+    static const uint16_t features[][2] = { { 0x03, 0x42 }, { 0x02, 0 }, { 0x82, 0 }, { 0xaa, 0 } };
+    for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
+        out(0, ERROR, features[i][0]);
+        out(0, COUNT, features[i][1]);
+        out(0, STATUS, 0xef);
+        assert_int_equal(wait_irq(0), 0x50);
+    }
+    uint8_t bytes[512];
+    out(0, STATUS, 0xec);
+    wait_irq(0);
+    data_in(0, bytes, 512, 2);
+    assert_int_equal(load16(bytes + 176), 0x043f);
+    assert_int_equal(load16(bytes + 170) & 0x20, 0);
+}
+
+static void interrupts(void **state)
+{
+    (void)state;
+    control(0, 2); /* nIEN */
+    out(0, STATUS, 0xe7);
+    wait(0);
+    assert_false(irq[0]);
+    assert_int_equal(ide_master_read(&ide, 2, 1) & 4, 0);
+    control(0, 0); /* it was pending */
+    assert_true(irq[0]);
+    assert_int_equal(ide_master_read(&ide, 2, 1) & 4, 4);
+    alternate(0);
+    assert_true(irq[0]);
+    out(0, STATUS, 0xe7); /* a command clears it */
+    assert_false(irq[0]);
+    out(0, LOW, 0x77); /* BSY: no writes */
+    out(0, STATUS, 0xec);
+    wait_irq(0);
+    assert_int_not_equal(in(0, LOW), 0x77);
+    assert_int_equal(alternate(0), 0x50);
+}
+
+/* Bus master. */
+
+static void descriptor(uint32_t at, uint32_t address, uint32_t bytes, bool last)
+{
+    store32(ram + at, address);
+    store32(ram + at + 4, (bytes & 0xffff) | (last ? 1u << 31 : 0));
+}
+
+static uint8_t master_status(unsigned channel)
+{
+    return (uint8_t)ide_master_read(&ide, 8 * channel + 2, 1);
+}
+
+static void master(unsigned channel, uint32_t table, unsigned command)
+{
+    ide_master_write(&ide, 8 * channel, 0, 1);
+    ide_master_write(&ide, 8 * channel + 2, 6, 1);
+    ide_master_write(&ide, 8 * channel + 4, table, 4);
+    ide_master_write(&ide, 8 * channel, command, 1);
+}
+
+static void dma_reads(void **state)
+{
+    (void)state;
+    descriptor(0x1000, 0x10000, 1000, false);
+    descriptor(0x1008, 0x20000, 65536, false);
+    descriptor(0x1010, 0x40000, 100 * 512 - 1000, true);
+    address48(0, 7, 228);
+    out(0, STATUS, 0x25);
+    master(0, 0x1000, 9);
+    assert_int_equal(master_status(0), 1);
+    assert_int_equal(wait(0), 0x50);
+    assert_int_equal(master_status(0), 4);
+    assert_int_equal(in(0, STATUS), 0x50);
+    assert_int_equal(master_status(0), 4); /* stays until written */
+    assert_memory_equal(ram + 0x10000, image + 7 * 512, 1000);
+    assert_memory_equal(ram + 0x20000, image + 7 * 512 + 1000, 65536);
+    assert_memory_equal(ram + 0x40000, image + 7 * 512 + 66536, 100 * 512 - 1000);
+    ide_master_write(&ide, 2, 0x64, 1);
+    assert_int_equal(master_status(0), 0x60);
+    assert_int_equal(ide_master_read(&ide, 4, 4), 0x1000);
+    assert_int_equal(ide_master_read(&ide, 0, 4), 0x600009);
+}
+
+static void dma_write_to_disk(void **state)
+{
+    (void)state;
+    static uint8_t back[40 * 512];
+    for (unsigned i = 0; i < sizeof back; i++)
+        ram[0x30000 + i] = (uint8_t)(i * 11);
+    descriptor(0x1000, 0x30000, sizeof back, true);
+    address28(0, 1000, 40);
+    master(0, 0x1000, 1); /* started before the command */
+    out(0, STATUS, 0xca);
+    assert_int_equal(wait_irq(0), 0x50);
+    assert_int_equal(master_status(0), 4);
+    disk_read(&disk, 1000 * 512, back, sizeof back);
+    assert_memory_equal(back, ram + 0x30000, sizeof back);
+}
+
+static void dma_odd_tables(void **state)
+{
+    (void)state;
+    /* A table longer than the data: Active stays on. */
+    descriptor(0x1000, 0x10000, 8192, true);
+    address28(0, 0, 1);
+    master(0, 0x1000, 9);
+    out(0, STATUS, 0xc8);
+    assert_int_equal(wait_irq(0), 0x50);
+    assert_int_equal(master_status(0), 5);
+    ide_master_write(&ide, 0, 8, 1);
+    assert_int_equal(master_status(0), 4);
+    /* A shorter one: Active off, no interrupt; a new table goes on. */
+    descriptor(0x1000, 0x10000, 700, true);
+    descriptor(0x2000, 0x10000 + 700, 1024 - 700, true);
+    address28(0, 4, 2);
+    master(0, 0x1000, 9);
+    out(0, STATUS, 0xc8);
+    assert_int_equal(wait(0) & 8, 8);
+    assert_false(irq[0]);
+    assert_int_equal(master_status(0), 0);
+    advance(1000000);
+    master(0, 0x2000, 9);
+    assert_int_equal(wait_irq(0), 0x50);
+    assert_int_equal(master_status(0), 4);
+    assert_memory_equal(ram + 0x10000, image + 4 * 512, 1024);
+    /* The wrong direction moves nothing; SRST gets out of it. */
+    master(0, 0x1000, 1);
+    out(0, STATUS, 0xc8);
+    wait(0);
+    advance(1000000);
+    assert_false(irq[0]);
+    control(0, 4);
+    control(0, 0);
+    assert_int_equal(wait(0), 0x50);
+    /* Descriptors from nowhere, and an endless table. */
+    address28(0, 4, 2);
+    master(0, 0xfffffffc, 9);
+    out(0, STATUS, 0xc8);
+    wait(0);
+    control(0, 4);
+    control(0, 0);
+    wait(0);
+    for (unsigned at = 0x20000; at < 0x30000; at += 8)
+        descriptor(at, 0x40001, 3, false);
+    address48(0, 0, 0x8000);
+    master(0, 0x20000, 9);
+    out(0, STATUS, 0x25);
+    assert_int_equal(wait_irq(0), 0x50);
+    assert_memory_equal(ram + 0x40000, image + 0x8000 * 512 - 2, 2);
+}
+
+/* ATAPI. */
+
+static void packet(unsigned channel, const uint8_t bytes[12], unsigned feature, unsigned limit)
+{
+    out(channel, ERROR, feature);
+    out(channel, MIDDLE, limit & 0xff);
+    out(channel, HIGH, limit >> 8);
+    out(channel, STATUS, 0xa0);
+    assert_int_equal(alternate(channel) & 0x88, 0x08);
+    assert_int_equal(in(channel, COUNT), 1);
+    data_out(channel, bytes, 12);
+}
+
+/* Runs a packet by PIO; returns the bytes of data, -1 for CHECK CONDITION. */
+static int run_packet(unsigned channel, const uint8_t bytes[12], unsigned limit, uint8_t *data,
+                      unsigned room)
+{
+    unsigned length = 0;
+    packet(channel, bytes, 0, limit);
+    for (;;) {
+        uint8_t status = wait_irq(channel);
+        if (!(status & 8)) {
+            assert_int_equal(in(channel, COUNT), 3);
+            return status & 1 ? -1 : (int)length;
+        }
+        assert_int_equal(in(channel, COUNT), 2);
+        unsigned count = in(channel, MIDDLE) | (unsigned)in(channel, HIGH) << 8;
+        assert_true(count > 0 && count <= limit && length + count <= room);
+        for (unsigned i = 0; i < count; i += 2) {
+            uint16_t word = (uint16_t)ide_command_read(&ide.channels[channel], DATA, 2);
+            memcpy(data + length + i, &word, count - i < 2 ? 1 : 2);
+        }
+        length += count;
+    }
+}
+
+static uint32_t sense(unsigned channel)
+{
+    uint8_t data[18];
+    assert_int_equal(run_packet(channel, (const uint8_t[12]){ 0x03, 0, 0, 0, 18 }, 0xfffe, data,
+                                sizeof data), 18);
+    return (uint32_t)data[2] << 16 | (uint32_t)data[12] << 8 | data[13];
+}
+
+static void packet_information(void **state)
+{
+    (void)state;
+    uint8_t data[512];
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x00 }, 0, data, 0), 0);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x12, 0, 0, 0, 36 }, 36, data, 512), 36);
+    assert_int_equal(data[0], 5);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x12, 0, 0, 0, 5 }, 36, data, 512), 5);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x25 }, 8, data, 512), 8);
+    assert_memory_equal(data, ((const uint8_t[]){ 0, 0, 0, 63, 0, 0, 8, 0 }), 8);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x43, 2, 0, 0, 0, 0, 0, 0, 99 }, 12, data,
+                                512), 20);
+    assert_memory_equal(data, ((const uint8_t[]){ 0, 18, 1, 1, 0, 0x14, 1, 0, 0, 0, 2, 0,
+                                                  0, 0x14, 0xaa, 0, 0, 0, 2, 64 }), 20);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x43, 0, 1, 0, 0, 0, 0, 0, 99 }, 12, data,
+                                512), 12);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x43, 0, 0, 0, 0, 0, 0, 0, 99, 0x80 }, 99,
+                                data, 512), 48);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x5a, 0, 0x2a, 0, 0, 0, 0, 0, 99 }, 99,
+                                data, 512), 28);
+    assert_int_equal(data[8], 0x2a);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x46, 0, 0, 0, 0, 0, 0, 1, 0 }, 999, data,
+                                512), 60);
+    assert_int_equal(data[3], 56);
+    assert_int_equal(data[7], 8);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x4a, 1, 0, 0, 16, 0, 0, 0, 8 }, 8, data,
+                                512), 8);
+    assert_int_equal(data[5], 2);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x51, 0, 0, 0, 0, 0, 0, 0, 99 }, 99, data,
+                                512), 34);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8 }, 99, data,
+                                512), 8);
+    /* Refusals. */
+    static const struct { uint8_t packet[12]; uint32_t sense; } rows[] = {
+        { { 0xff }, 0x052000 },
+        { { 0x2a }, 0x052000 },
+        { { 0x12, 1 }, 0x052400 },
+        { { 0x28, 0, 0, 0, 0, 64, 0, 0, 1 }, 0x052100 },
+        { { 0x28, 0, 0, 0, 0, 63, 0, 0, 2 }, 0x052100 },
+        { { 0xa8, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff }, 0x052100 },
+        { { 0x2b, 0, 0, 0, 1 }, 0x052100 },
+        { { 0x43, 0, 5 }, 0x052400 },
+        { { 0x5a, 0, 0xea }, 0x053900 },
+        { { 0x5a, 0, 0x11 }, 0x052400 },
+        { { 0x4a, 0, 0, 0, 16 }, 0x052400 },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_int_equal(run_packet(1, rows[i].packet, 512, data, 512), -1);
+        assert_int_equal(in(1, ERROR), (rows[i].sense >> 16) << 4 | 4);
+        assert_int_equal(sense(1), rows[i].sense);
+        assert_int_equal(sense(1), 0);
+    }
+}
+
+static void packet_reads(void **state)
+{
+    (void)state;
+    static uint8_t data[20 * 2048];
+    static const uint16_t limits[] = { 2048, 65534, 65535, 512, 1000, 126, 3001 };
+    for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
+        memset(data, 0, sizeof data);
+        assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x28, 0, 0, 0, 0, 9, 0, 0, 20 },
+                                    limits[i], data, sizeof data), 20 * 2048);
+        assert_memory_equal(data, cd_image + 9 * 2048, 20 * 2048);
+    }
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0xa8, 0, 0, 0, 0, 63, 0, 0, 0, 1 }, 2048,
+                                data, sizeof data), 2048);
+    assert_memory_equal(data, cd_image + 63 * 2048, 2048);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0xbe, 0, 0, 0, 0, 1, 0, 0, 1, 0x10 }, 2048,
+                                data, sizeof data), 2048);
+    medium_fails = true;
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0xa8, 0, 0, 0, 0, 63, 0, 0, 0, 1 }, 2048,
+                                data, sizeof data), -1);
+    assert_int_equal(sense(1), 0x031100);
+}
+
+static void packet_dma(void **state)
+{
+    (void)state;
+    descriptor(0x1000, 0x10000, 5 * 2048, true);
+    packet(1, (const uint8_t[12]){ 0x28, 0, 0, 0, 0, 3, 0, 0, 5 }, 1, 0);
+    master(1, 0x1000, 9);
+    assert_int_equal(wait_irq(1), 0x50);
+    assert_int_equal(in(1, COUNT), 3);
+    assert_int_equal(master_status(1), 4);
+    assert_int_equal(master_status(0), 0);
+    assert_memory_equal(ram + 0x10000, cd_image + 3 * 2048, 5 * 2048);
+    descriptor(0x1000, 0x10000, 36, true);
+    master(1, 0x1000, 9);
+    packet(1, (const uint8_t[12]){ 0x12, 0, 0, 0, 36 }, 1, 0);
+    assert_int_equal(wait_irq(1), 0x50);
+    assert_int_equal(ram[0x10000], 5);
+    packet(1, (const uint8_t[12]){ 0xff }, 1, 0);
+    assert_int_equal(wait_irq(1), 0x51);
+}
+
+static void tray(void **state)
+{
+    (void)state;
+    uint8_t data[8];
+    static const uint8_t ready[12] = { 0 }, open[12] = { 0x1b, 0, 0, 0, 2 };
+    static const uint8_t shut[12] = { 0x1b, 0, 0, 0, 3 }, lock[12] = { 0x1e, 0, 0, 0, 1 };
+    static const uint8_t unlock[12] = { 0x1e }, event[12] = { 0x4a, 1, 0, 0, 16, 0, 0, 0, 8 };
+    out(1, DEVICE, 0xb0);
+    assert_int_equal(run_packet(1, ready, 0, data, 0), -1);
+    assert_int_equal(sense(1), 0x023a00);
+    out(1, DEVICE, 0xa0);
+    run_packet(1, lock, 0, data, 0);
+    assert_int_equal(run_packet(1, open, 0, data, 0), -1);
+    assert_int_equal(sense(1), 0x055302);
+    run_packet(1, unlock, 0, data, 0);
+    assert_int_equal(run_packet(1, open, 0, data, 0), 0);
+    assert_int_equal(run_packet(1, ready, 0, data, 0), -1);
+    assert_int_equal(sense(1), 0x023a02);
+    assert_int_equal(run_packet(1, event, 8, data, 8), 8);
+    assert_int_equal(data[4], 3);
+    assert_int_equal(data[5], 1);
+    assert_int_equal(run_packet(1, shut, 0, data, 0), 0);
+    assert_int_equal(run_packet(1, ready, 0, data, 0), -1);
+    assert_int_equal(sense(1), 0x062800);
+    assert_int_equal(run_packet(1, ready, 0, data, 0), 0);
+    out(1, STATUS, 0xa0); /* DEVICE RESET takes effect with DRQ set */
+    out(1, STATUS, 0x08);
+    assert_int_equal(alternate(1), 0);
+    assert_int_equal(in(1, HIGH), 0xeb);
+}
+
+/* Every phase of a multi-sector read and write, saved and gone on with twice. */
+static void save_and_restore(void **state)
+{
+    (void)state;
+    static struct ide_state saved, ends[2];
+    uint8_t bytes[512];
+    struct clock clock;
+    address28(0, 5, 2);
+    out(0, STATUS, 0x20);
+    packet(1, (const uint8_t[12]){ 0x28, 0, 0, 0, 0, 3, 0, 0, 1 }, 0, 700);
+    advance(15000);
+    saved = ide.s;
+    clock = now;
+    for (unsigned round = 0; round < 2; round++) {
+        ide.s = saved;
+        now = clock;
+        irq[0] = irq[1] = true;
+        ide_restored(&ide);
+        assert_memory_equal(&ide.s, &saved, sizeof saved);
+        assert_false(irq[0] || irq[1]);
+        wait_irq(0);
+        data_in(0, bytes, 512, 2);
+        wait_irq(0);
+        data_in(0, bytes, 256, 2);
+        advance(100000);
+        assert_true(irq[1]);
+        assert_int_equal(in(1, STATUS), 0x58);
+        data_in(1, bytes, 400, 2);
+        ends[round] = ide.s;
+        assert_memory_equal(bytes, cd_image + 3 * 2048, 400);
+        control(0, 4);
+        advance(100000000);
+        ide_reset(&ide);
+    }
+    assert_memory_equal(&ends[0], &ends[1], sizeof ends[0]);
+}
+
+/* Random register traffic, and random states: nothing may crash or hang. */
+static void hostile(void **state)
+{
+    (void)state;
+    uint32_t seed = 1;
+    for (unsigned i = 0; i < 300000; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        unsigned channel = seed >> 31, reg = seed >> 28 & 7, value = seed >> 16 & 0xff;
+        unsigned kind = seed >> 24 & 15;
+        if (i % 50000 == 49999) {
+            for (unsigned k = 0; k < sizeof ide.s; k++)
+                ((uint8_t *)&ide.s)[k] = (uint8_t)((seed = seed * 1664525u + 7) >> 24);
+            ide.s.channels[0].remaining &= 0xffffff;
+            ide.s.channels[1].remaining &= 0xffffff;
+            ide_restored(&ide);
+        }
+        if (kind < 7)
+            ide_command_write(&ide.channels[channel], reg, value * 0x01010101u, 1u << (kind & 1));
+        else if (kind < 10)
+            ide_command_read(&ide.channels[channel], reg, 1u << (kind & 1) << (kind & 1));
+        else if (kind == 10)
+            ide_master_write(&ide, seed >> 20 & 15, value, 1);
+        else if (kind == 11)
+            ide_master_read(&ide, seed >> 20 & 15, 4);
+        else if (kind == 12 && value < 30)
+            control(channel, value);
+        else
+            advance(20000 + value * 1000);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(empty_places), TEST(soft_reset), TEST(identify), TEST(read_pio), TEST(write_pio),
+        TEST(range_errors), TEST(plain_commands), TEST(interrupts), TEST(dma_reads),
+        TEST(dma_write_to_disk), TEST(dma_odd_tables), TEST(packet_information),
+        TEST(packet_reads), TEST(packet_dma), TEST(tray), TEST(save_and_restore), TEST(hostile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
