@@ -2,6 +2,8 @@
 #include <inttypes.h>
 
 #include "cli/command.h"
+#include "cli/replay_gdb.h"
+#include "cli/debugger.h"
 #include "cli/report.h"
 #include "cli/session.h"
 #include "host/process.h"
@@ -96,7 +98,12 @@ static int finish(struct replay *replay, enum player_stop stop, double seconds,
 
 static int play(struct replay *replay, struct error *error)
 {
-    uint64_t limit = replay->options.runner.max_instructions;
+    const struct options *options = &replay->options;
+    if (options->gdb)
+        return debugger_serve(replay->player, options->gdb_address, options->quiet, error) < 0
+                   ? command_fail(error)
+                   : 0;
+    uint64_t limit = options->runner.max_instructions;
     double start = host_seconds();
     enum player_stop stop = limit ? player_run_to(replay->player, limit, error)
                                   : player_run(replay->player, error);
