@@ -1,0 +1,13 @@
+/* replay --gdb: a debugger attached to a replay. */
+#ifndef CLI_DEBUGGER_H
+#define CLI_DEBUGGER_H
+
+#include "replay/player.h"
+
+#define DEBUGGER_ADDRESS "localhost:1234"
+
+/* Waits for gdb at `address` ("": DEBUGGER_ADDRESS), serves it until it
+ * leaves. Returns 0 or a negative code. */
+int debugger_serve(struct player *player, const char *address, bool quiet, struct error *error);
+
+#endif
