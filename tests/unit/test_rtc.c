@@ -42,9 +42,11 @@ static unsigned get(struct fixture *f, unsigned index)
 static void assert_time(struct fixture *f, const uint8_t expected[8])
 {
     static const uint8_t indexes[8] = { 0x32, 9, 8, 7, 6, 4, 2, 0 };
-    for (unsigned i = 0; i < 8; i++)
-        if (get(f, indexes[i]) != expected[i])
-            fail_msg("register %02x is %02x, not %02x", indexes[i], get(f, indexes[i]), expected[i]);
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned value = get(f, indexes[i]);
+        if (value != expected[i])
+            fail_msg("register %02x is %02x, not %02x", indexes[i], value, expected[i]);
+    }
 }
 
 static void new_year(void **state)

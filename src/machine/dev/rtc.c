@@ -377,8 +377,8 @@ static uint8_t read_a(const struct rtc_state *s, uint64_t now)
 
 static bool is_time(unsigned index)
 {
-    return index == CENTURY ||
-           (index <= YEAR && index != SECONDS_ALARM && index != MINUTES_ALARM && index != HOURS_ALARM);
+    bool is_alarm = index == SECONDS_ALARM || index == MINUTES_ALARM || index == HOURS_ALARM;
+    return index == CENTURY || (index <= YEAR && !is_alarm);
 }
 
 static uint8_t read_data(struct rtc *rtc, uint64_t now)
