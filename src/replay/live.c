@@ -70,6 +70,8 @@ void live_inputs(void *context)
     bool first = !live->asked_before || !position_equal(at, live->last_inputs);
     live->asked_before = true;
     live->last_inputs = at;
+    if (live->settling)
+        return;
     if (!first || (at.instructions < live->next_poll && !live->woken))
         return;
     if (at.instructions >= live->next_poll) {
@@ -143,18 +145,29 @@ void live_notice(void *context, const char *text)
 
 bool live_stopped(const struct live *live)
 {
-    return live->signal != 0;
+    return live->signal && !live->settling;
 }
 
-bool live_over(const struct live *live, enum machine_stop stop, struct outcome *outcome)
+/* A signal stops the run loop before the events of its position. They still
+ * belong to the run: a replay that comes to this position runs them. */
+static enum machine_stop settle(struct live *live)
+{
+    struct machine *machine = live->machine;
+    live->settling = true;
+    return machine_run(machine, machine->clock.s.instructions, clock_now(&machine->clock));
+}
+
+bool live_over(struct live *live, enum machine_stop stop, struct outcome *outcome)
 {
     const struct machine *machine = live->machine;
+    if (stop == MACHINE_STOPPED && live->signal)
+        stop = settle(live);
     bool panic = live->watch.panic;
     if (stop == MACHINE_ENDED) {
         *outcome = outcome_of_machine(&machine->s, panic);
         return true;
     }
-    if (stop == MACHINE_STOPPED && live->signal) {
+    if (live->settling) {
         *outcome = (struct outcome){OUTCOME_SIGNAL, (uint32_t)live->signal, panic};
         return true;
     }

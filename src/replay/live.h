@@ -31,6 +31,7 @@ struct live {
     struct door_input held;
     uint64_t owed_ns;   /* idle time not yet waited for */
     int signal;         /* that asked to stop */
+    bool settling;      /* the run is stopping: no more inputs */
     struct outcome_watch watch;
     /* Called before an input enters the machine. May be NULL. */
     void (*log)(void *context, const struct door_input *input);
@@ -52,6 +53,6 @@ bool live_stopped(const struct live *live);
 
 /* Whether the run is over after machine_run returned `stop` (not for
  * MACHINE_AT_TARGET short of the budgets); fills *outcome. */
-bool live_over(const struct live *live, enum machine_stop stop, struct outcome *outcome);
+bool live_over(struct live *live, enum machine_stop stop, struct outcome *outcome);
 
 #endif
