@@ -41,6 +41,7 @@ enum {
 #define MSR_WRITE 8
 #define READ (X_READ | MSR_READ)
 #define WRITE (X_WRITE | MSR_WRITE)
+#define X_THERE (X_READ | X_WRITE)
 
 struct rule {
     uint32_t writable; /* other bits: dropped (xAPIC), #GP (x2APIC) */
@@ -182,13 +183,11 @@ uint64_t lapic_mmio_read(struct lapics *lapics, unsigned cpu, uint64_t offset, u
     struct lapic *lapic = &lapics->list[cpu];
     unsigned number = (unsigned)(offset >> 4) & 0xff;
     unsigned shift = (unsigned)(offset & 15) * 8;
-    if (number >= REG_COUNT || !(rules[number].access & X_READ)) {
+    if (number >= REG_COUNT || !(rules[number].access & X_THERE))
         lapic_error(lapic, ESR_REGISTER);
-        return 0;
-    }
-    if (shift >= 32)
-        return 0;
-    return (uint64_t)register_read(lapic, number) >> shift & bits_ones(bytes);
+    else if ((rules[number].access & X_READ) && shift < 32)
+        return (uint64_t)register_read(lapic, number) >> shift & bits_ones(bytes);
+    return 0;
 }
 
 void lapic_mmio_write(struct lapics *lapics, unsigned cpu, uint64_t offset, uint64_t value,
@@ -198,9 +197,9 @@ void lapic_mmio_write(struct lapics *lapics, unsigned cpu, uint64_t offset, uint
     unsigned number = (unsigned)(offset >> 4) & 0xff;
     if ((offset & 15) || bytes < 4)
         return;
-    if (number >= REG_COUNT || !(rules[number].access & X_WRITE))
+    if (number >= REG_COUNT || !(rules[number].access & X_THERE))
         lapic_error(lapic, ESR_REGISTER);
-    else
+    else if (rules[number].access & X_WRITE)
         register_write(lapic, number, (uint32_t)value);
 }
 
