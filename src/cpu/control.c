@@ -168,6 +168,7 @@ int exec_mov_r_cr(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t value;
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     switch (insn->reg) {
     case 0: value = cpu->s.cr0; break;
     case 2: value = cpu->s.cr2; break;
@@ -184,6 +185,7 @@ int exec_mov_cr_r(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t value = read_wide(cpu, insn->rm);
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     switch (insn->reg) {
     case 0:
         return control_write_cr0(cpu, value);
@@ -208,6 +210,7 @@ int exec_mov_cr_r(struct cpu *cpu, const struct insn *insn)
 int exec_clts(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
+    TRY_FAULT(cpu_need_cpl0(cpu));
     cpu->s.cr0 &= ~CR0_TS;
     return 0;
 }
@@ -221,12 +224,14 @@ static int write_msw(struct cpu *cpu, uint16_t value)
 
 int exec_lmsw_r(struct cpu *cpu, const struct insn *insn)
 {
+    TRY_FAULT(cpu_need_cpl0(cpu));
     return write_msw(cpu, register_read16(cpu, insn->rm));
 }
 
 int exec_lmsw_m(struct cpu *cpu, const struct insn *insn)
 {
     uint16_t value;
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(memory_read16(cpu, insn->seg, insn_address(cpu, insn), &value));
     return write_msw(cpu, value);
 }
@@ -256,6 +261,7 @@ int exec_invlpg(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t linear = cpu->access[insn->seg].base + insn_address(cpu, insn);
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     mmu_flush_page(cpu, cpu_code64(cpu) ? linear : (uint32_t)linear);
     cpu_refetch(cpu);
     return 0;
@@ -266,6 +272,7 @@ int exec_invpcid(struct cpu *cpu, const struct insn *insn)
     uint64_t type = read_wide(cpu, insn->reg);
     struct memory_128 target;
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(memory_read128(cpu, insn->seg, insn_address(cpu, insn), &target));
     bool pcide = cpu->s.cr4 & CR4_PCIDE;
     if (type > 3 || (type < 2 && (target.low >> 12 || (!pcide && target.low)))
@@ -278,7 +285,7 @@ int exec_invpcid(struct cpu *cpu, const struct insn *insn)
 
 int exec_wbinvd(struct cpu *cpu, const struct insn *insn)
 {
-    (void)cpu;
     (void)insn;
+    TRY_FAULT(cpu_need_cpl0(cpu));
     return 0;
 }

@@ -2,8 +2,9 @@
  * Debug registers and the permission of I/O ports. (SDM vol. 3, chapter 17;
  * vol. 1, section 18.5)
  *
- * Not modelled: LBR, BTF, debugging by task switch; execute, read and write
- * breakpoints depend on the engine and the MMU asking cpu_debug_match.
+ * Breakpoints on instructions and data are matched in debug.c.
+ *
+ * Not modelled: LBR, BTF.
  */
 #include "cpu/segment.h"
 #include "cpu/system.h"
@@ -11,27 +12,24 @@
 #define DR6_BD (1ull << 13)
 #define DR6_ONES 0xffff0ff0ull
 #define DR6_WRITABLE 0xe00full
+#define DR7_RW_IO 2u
 #define DR7_GD (1ull << 13)
 #define DR7_ONES 0x400ull
 #define DR7_WRITABLE 0xffff23ffull
 
-uint64_t cpu_debug_match(const struct cpu *cpu, enum debug_access access, uint64_t linear,
-                         unsigned bytes)
+/* The DR6 bits of I/O breakpoints that an access meets. */
+static uint64_t match_io(const struct cpu *cpu, uint16_t port, unsigned bytes)
 {
     static const uint8_t lengths[] = { 1, 2, 8, 4 };
     uint64_t dr7 = cpu->s.dr[7], hits = 0;
 
     for (unsigned i = 0; i < 4; i++) {
-        if (!(dr7 >> 2 * i & 3))
+        bool io = (dr7 >> (16 + 4 * i) & 3) == DR7_RW_IO;
+        if (!(dr7 >> 2 * i & 3) || !io || !(cpu->s.cr4 & CR4_DE))
             continue;
-        unsigned kind = dr7 >> (16 + 4 * i) & 3;
-        bool wanted = kind == (unsigned)access || (access == DEBUG_READ && kind == DEBUG_READ)
-                      || (access == DEBUG_WRITE && kind == DEBUG_READ);
-        if (!wanted || (kind == DEBUG_IO && !(cpu->s.cr4 & CR4_DE)))
-            continue;
-        uint64_t length = access == DEBUG_EXECUTE ? 1 : lengths[dr7 >> (18 + 4 * i) & 3];
+        uint64_t length = lengths[dr7 >> (18 + 4 * i) & 3];
         uint64_t first = cpu->s.dr[i] & ~(length - 1);
-        if (linear < first + length && first < linear + bytes)
+        if (port < first + length && first < (uint64_t)port + bytes)
             hits |= 1ull << i;
     }
     return hits;
@@ -59,7 +57,7 @@ int cpu_check_io(struct cpu *cpu, uint16_t port, unsigned bytes)
     if (cpu_protected(cpu) && (cpu->s.cpl > cpu_iopl(cpu) || cpu_v86(cpu)))
         TRY_FAULT(check_bitmap(cpu, port, bytes));
     if (unlikely(cpu_debug_registers_active(cpu))) {
-        uint64_t hits = cpu_debug_match(cpu, DEBUG_IO, port, bytes);
+        uint64_t hits = match_io(cpu, port, bytes);
         if (hits) {
             cpu->s.pending_debug |= hits;
             cpu_attention(cpu);
@@ -90,6 +88,7 @@ int exec_mov_r_dr(struct cpu *cpu, const struct insn *insn)
 {
     unsigned number = insn->reg;
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(select_register(cpu, &number));
     if (cpu_code64(cpu))
         register_write64(cpu, insn->rm, cpu->s.dr[number]);
@@ -104,6 +103,7 @@ int exec_mov_dr_r(struct cpu *cpu, const struct insn *insn)
     uint64_t value = cpu_code64(cpu) ? register_read64(cpu, insn->rm)
                                      : register_read32(cpu, insn->rm);
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(select_register(cpu, &number));
     if (number >= 6 && value >> 32)
         return cpu_raise_gp0(cpu);
@@ -111,7 +111,11 @@ int exec_mov_dr_r(struct cpu *cpu, const struct insn *insn)
         value = (value & DR6_WRITABLE) | DR6_ONES;
     else if (number == 7)
         value = (value & DR7_WRITABLE) | DR7_ONES;
+    bool active = cpu_debug_registers_active(cpu);
     cpu->s.dr[number] = value;
+    /* Pages with a data breakpoint in them must not be in the TLB. */
+    if (active || cpu_debug_registers_active(cpu))
+        mmu_flush(cpu);
     cpu_attention(cpu);
     return 0;
 }

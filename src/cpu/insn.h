@@ -72,7 +72,7 @@ _Static_assert(sizeof(struct insn) == 48, "cache footprint of a decoded instruct
 /* Row attributes; the first eight are copied into insn->attributes. */
 #define ENDS_BLOCK 0x01    /* last of its block: changes mode, flags that gate events, memory map */
 #define SETS_RIP 0x02      /* handler leaves gpr[RIP] at the next instruction; implies ENDS_BLOCK */
-#define PRIVILEGED 0x04    /* #GP(0) unless CPL 0: checked by the decoder-made guard */
+#define PRIVILEGED 0x04    /* #GP(0) unless CPL 0: the handler checks (cpu_need_cpl0) */
 #define LOCKABLE 0x08      /* LOCK is valid with a memory destination */
 #define STRING 0x10        /* takes REP/REPNE as a repeat prefix */
 #define DEFAULT64 0x100    /* 64-bit operand size by default in 64-bit code (push, pop, near branches) */

@@ -104,6 +104,7 @@ int exec_swapgs(struct cpu *cpu, const struct insn *insn)
     uint64_t base = cpu->s.seg[GS].base;
 
     (void)insn;
+    TRY_FAULT(cpu_need_cpl0(cpu));
     set_base(cpu, GS, cpu->s.kernel_gs_base);
     cpu->s.kernel_gs_base = base;
     return 0;

@@ -46,6 +46,12 @@ static inline int cpu_raise_gp0(struct cpu *cpu)
     return cpu_raise_error(cpu, VECTOR_GP, 0);
 }
 
+/* #GP(0) unless at privilege 0: first in every handler of a PRIVILEGED row. */
+static inline int cpu_need_cpl0(struct cpu *cpu)
+{
+    return likely(cpu->s.cpl == 0) ? 0 : cpu_raise_gp0(cpu);
+}
+
 /* memory_system_read of 1..128 bytes, with the TLB looked up in line. */
 static inline int system_read(struct cpu *cpu, uint64_t linear, void *value, unsigned bytes)
 {
@@ -80,19 +86,12 @@ static inline void cpu_refetch(struct cpu *cpu)
  * for the next boundary. (debugreg.c) */
 int cpu_check_io(struct cpu *cpu, uint16_t port, unsigned bytes);
 
-/* Whether DR7 enables any breakpoint; then each instruction and access must
- * be matched. */
+/* Whether DR7 enables any breakpoint; then instructions and accesses are
+ * matched (debug.c). */
 static inline bool cpu_debug_registers_active(const struct cpu *cpu)
 {
     return cpu->s.dr[7] & 0xff;
 }
-
-enum debug_access { DEBUG_EXECUTE = 0, DEBUG_WRITE = 1, DEBUG_IO = 2, DEBUG_READ = 3 };
-
-/* The DR6 bits B0..B3 of enabled breakpoints that an access of `bytes` at
- * `linear` (or port) meets. (debugreg.c) */
-uint64_t cpu_debug_match(const struct cpu *cpu, enum debug_access access, uint64_t linear,
-                         unsigned bytes);
 
 /* Time-stamp counter now. (msr.c) */
 uint64_t cpu_tsc(struct cpu *cpu);

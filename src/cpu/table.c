@@ -16,6 +16,7 @@ static int load_table(struct cpu *cpu, const struct insn *insn, struct descripto
     uint8_t bytes[10] = { 0 };
     bool wide = cpu_code64(cpu);
 
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(memory_read_block(cpu, insn->seg, insn_address(cpu, insn), bytes, wide ? 10 : 6));
     uint64_t base = load64(bytes + 2);
     if (wide && !cpu_canonical(cpu, base))
