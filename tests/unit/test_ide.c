@@ -358,6 +358,45 @@ static void range_errors(void **state)
     assert_int_equal(in(0, ERROR), 0x04);
 }
 
+static void write_ext_and_chs_errors(void **state)
+{
+    (void)state;
+    static uint8_t bytes[1024];
+    memset(bytes, 0x3c, sizeof bytes);
+    address48(0, 300, 2);
+    out(0, STATUS, 0x34);
+    data_out(0, bytes, 512);
+    assert_int_equal(wait_irq(0), 0x58);
+    data_out(0, bytes, 512);
+    assert_int_equal(wait_irq(0), 0x50);
+    out(0, COUNT, 2);
+    out(0, STATUS, 0xc6);
+    wait_irq(0);
+    address48(0, 302, 2);
+    out(0, STATUS, 0x39);
+    data_out(0, bytes, 1024);
+    assert_int_equal(wait_irq(0), 0x50);
+    for (unsigned i = 300; i < 304; i++) {
+        disk_read(&disk, i * 512, bytes + 512, 512);
+        assert_memory_equal(bytes, bytes + 512, 512);
+    }
+    medium_fails = true;
+    out(0, DEVICE, 0xa3); /* cylinder 1, head 3, sector 4 */
+    out(0, COUNT, 1);
+    out(0, LOW, 4);
+    out(0, MIDDLE, 1);
+    out(0, HIGH, 0);
+    out(0, STATUS, 0x20);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 0x40);
+    assert_int_equal(in(0, DEVICE), 0xa3);
+    assert_int_equal(in(0, LOW), 4);
+    assert_int_equal(in(0, MIDDLE), 1);
+    out(0, COUNT, 0); /* no sectors a track */
+    out(0, STATUS, 0x91);
+    assert_int_equal(wait_irq(0), 0x51);
+}
+
 static void plain_commands(void **state)
 {
     (void)state;
@@ -538,6 +577,25 @@ static void dma_odd_tables(void **state)
     assert_memory_equal(ram + 0x40000, image + 0x8000 * 512 - 2, 2);
 }
 
+static void dma_errors(void **state)
+{
+    (void)state;
+    descriptor(0x1000, 0x10000, 4096, true);
+    medium_fails = true;
+    master(0, 0x1000, 9);
+    address48(0, 0x1234, 8);
+    out(0, STATUS, 0x25);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 0x40);
+    assert_int_equal(master_status(0), 5);
+    master(0, 0x1000, 1);
+    address28(0, 0x1235, 1); /* part of a block: needs the base */
+    out(0, STATUS, 0xca);
+    assert_int_equal(wait_irq(0), 0x51);
+    assert_int_equal(in(0, ERROR), 0x04);
+    assert_int_equal(in(0, LOW), 0x35);
+}
+
 /* ATAPI. */
 
 static void packet(unsigned channel, const uint8_t bytes[12], unsigned feature, unsigned limit)
@@ -614,6 +672,20 @@ static void packet_information(void **state)
                                 512), 34);
     assert_int_equal(run_packet(1, (const uint8_t[12]){ 0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8 }, 99, data,
                                 512), 8);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 99 }, 99,
+                                data, 512), 36);
+    assert_int_equal(data[8] << 8 | data[16], 0x012a);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x5a, 0, 0x7f, 0, 0, 0, 0, 0, 99 }, 99,
+                                data, 512), 36); /* what can be changed: nothing */
+    assert_int_equal(data[17], 18);
+    for (unsigned i = 18; i < 36; i++)
+        assert_int_equal(data[i], 0);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x4a, 1, 0, 0, 2, 0, 0, 0, 8 }, 8, data,
+                                512), 4);
+    assert_int_equal(data[2], 0x80);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x28 }, 8, data, 512), 0);
+    assert_int_equal(run_packet(1, (const uint8_t[12]){ 0x46, 2, 0, 0x1e, 0, 0, 0, 0, 99 }, 99,
+                                data, 512), 16);
     /* Refusals. */
     static const struct { uint8_t packet[12]; uint32_t sense; } rows[] = {
         { { 0xff }, 0x052000 },
@@ -627,6 +699,10 @@ static void packet_information(void **state)
         { { 0x5a, 0, 0xea }, 0x053900 },
         { { 0x5a, 0, 0x11 }, 0x052400 },
         { { 0x4a, 0, 0, 0, 16 }, 0x052400 },
+        { { 0x46, 3 }, 0x052400 },
+        { { 0x51, 1 }, 0x052400 },
+        { { 0x43, 0, 0, 0, 0, 0, 2 }, 0x052400 },
+        { { 0xbe, 0, 0, 0, 0, 0, 0, 0, 1, 0xf8 }, 0x052400 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         assert_int_equal(run_packet(1, rows[i].packet, 512, data, 512), -1);
@@ -676,6 +752,11 @@ static void packet_dma(void **state)
     assert_int_equal(ram[0x10000], 5);
     packet(1, (const uint8_t[12]){ 0xff }, 1, 0);
     assert_int_equal(wait_irq(1), 0x51);
+    medium_fails = true;
+    master(1, 0x1000, 9);
+    packet(1, (const uint8_t[12]){ 0x28, 0, 0, 0, 0, 3, 0, 0, 5 }, 1, 0);
+    assert_int_equal(wait_irq(1), 0x51);
+    assert_int_equal(sense(1), 0x031100);
 }
 
 static void tray(void **state)
@@ -699,6 +780,9 @@ static void tray(void **state)
     assert_int_equal(run_packet(1, event, 8, data, 8), 8);
     assert_int_equal(data[4], 3);
     assert_int_equal(data[5], 1);
+    assert_int_equal(run_packet(1, shut, 0, data, 0), 0);
+    assert_int_equal(sense(1), 0x062800);
+    run_packet(1, open, 0, data, 0);
     assert_int_equal(run_packet(1, shut, 0, data, 0), 0);
     assert_int_equal(run_packet(1, ready, 0, data, 0), -1);
     assert_int_equal(sense(1), 0x062800);
@@ -746,34 +830,109 @@ static void save_and_restore(void **state)
     assert_memory_equal(&ends[0], &ends[1], sizeof ends[0]);
 }
 
-/* Random register traffic, and random states: nothing may crash or hang. */
-static void hostile(void **state)
+static uint32_t seed;
+
+static uint32_t random32(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 8;
+}
+
+/* One random thing that a guest or time may do; commands are likely ones. */
+static void random_step(void)
+{
+    static const uint8_t commands[] = { 0xec, 0x20, 0x24, 0x30, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0x25,
+                                        0x35, 0xa0, 0xa0, 0xa1, 0x08, 0x90, 0xe5, 0xef };
+    static const uint8_t packets[] = { 0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x43, 0x46,
+                                       0x4a, 0x51, 0x5a, 0xa8, 0xbd, 0xbe };
+    uint32_t r = random32();
+    unsigned channel = r & 1, kind = r >> 1 & 15, value = r >> 8 & 0xff, reg = r >> 5 & 7;
+    switch (kind) {
+    case 0: case 1: case 2:
+        if (reg != STATUS)
+            out(channel, reg, reg == DEVICE ? 0xe0 | (value & 0x10) : value & 0x1f);
+        break;
+    case 3:
+        out(channel, STATUS, value < 240 ? commands[value % sizeof commands] : value);
+        break;
+    case 4: case 5:
+        for (unsigned i = 0; i < 300; i++)
+            ide_command_read(&ide.channels[channel], DATA, 2);
+        break;
+    case 6:
+        for (unsigned i = 0; i < 300; i++)
+            ide_command_write(&ide.channels[channel], DATA, random32(), 4);
+        break;
+    case 7:
+        ide_command_write(&ide.channels[channel], DATA, packets[value % sizeof packets], 2);
+        for (unsigned i = 0; i < 5; i++)
+            ide_command_write(&ide.channels[channel], DATA, i < 3 ? 0x100 : random32() & 3, 2);
+        break;
+    case 8: ide_command_read(&ide.channels[channel], reg, 1); break;
+    case 9: ide_master_write(&ide, 8 * channel, value & 1 ? 9 : value & 9, 1); break;
+    case 10: ide_master_write(&ide, 8 * channel + 4, (value & 7) << 12, 4); break;
+    case 11: ide_master_write(&ide, 8 * channel + 2, value, 1); break;
+    case 12:
+        if (value < 16)
+            control(channel, value);
+        break;
+    default: advance(1000 + value * 300); break;
+    }
+}
+
+/* Whether and when states are saved and restored makes no difference. */
+static void restore_is_unobservable(void **state)
+{
+    static struct ide_state saved, ends[2];
+    static uint8_t memory[2][RAM_BYTES];
+    uint64_t digests[2];
+    for (unsigned round = 0; round < 2; round++) {
+        setup(state);
+        seed = 99;
+        for (unsigned at = 0x1000; at < 0x8000; at += 0x1000)
+            for (unsigned i = 0; i < 8; i++)
+                descriptor(at + 8 * i, random32() % RAM_BYTES, random32() & 0x3fff, i == at >> 12);
+        for (unsigned i = 0; i < 100000; i++) {
+            random_step();
+            if (round == 1 && i % 7 == 0) {
+                saved = ide.s;
+                bool levels[2] = { irq[0], irq[1] };
+                ide_reset(&ide);
+                ide.s = saved;
+                ide_restored(&ide);
+                assert_memory_equal(&ide.s, &saved, sizeof saved);
+                assert_true(irq[0] == levels[0] && irq[1] == levels[1]);
+            }
+        }
+        ends[round] = ide.s;
+        memcpy(memory[round], ram, sizeof ram);
+        disk_prepare(&disk);
+        digests[round] = disk.s.digest;
+        assert_true(disk.s.overlay_blocks > 0);
+        teardown(state);
+    }
+    setup(state);
+    assert_memory_equal(&ends[0], &ends[1], sizeof ends[0]);
+    assert_memory_equal(memory[0], memory[1], sizeof memory[0]);
+    assert_true(digests[0] == digests[1]);
+}
+
+/* Random states, as from a damaged file: nothing may crash or hang. */
+static void hostile_state(void **state)
 {
     (void)state;
-    uint32_t seed = 1;
-    for (unsigned i = 0; i < 300000; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        unsigned channel = seed >> 31, reg = seed >> 28 & 7, value = seed >> 16 & 0xff;
-        unsigned kind = seed >> 24 & 15;
-        if (i % 50000 == 49999) {
-            for (unsigned k = 0; k < sizeof ide.s; k++)
-                ((uint8_t *)&ide.s)[k] = (uint8_t)((seed = seed * 1664525u + 7) >> 24);
-            ide.s.channels[0].remaining &= 0xffffff;
-            ide.s.channels[1].remaining &= 0xffffff;
-            ide_restored(&ide);
+    seed = 3;
+    for (unsigned i = 0; i < 60; i++) {
+        for (unsigned k = 0; k < sizeof ide.s; k++)
+            ((uint8_t *)&ide.s)[k] = (uint8_t)random32();
+        for (unsigned k = 0; k < 2; k++) {
+            ide.s.channels[k].remaining &= 0xffffff;
+            ide.s.channels[k].phase = random32() % 15;
+            ide.s.channels[k].deadline &= 0xffffff;
         }
-        if (kind < 7)
-            ide_command_write(&ide.channels[channel], reg, value * 0x01010101u, 1u << (kind & 1));
-        else if (kind < 10)
-            ide_command_read(&ide.channels[channel], reg, 1u << (kind & 1) << (kind & 1));
-        else if (kind == 10)
-            ide_master_write(&ide, seed >> 20 & 15, value, 1);
-        else if (kind == 11)
-            ide_master_read(&ide, seed >> 20 & 15, 4);
-        else if (kind == 12 && value < 30)
-            control(channel, value);
-        else
-            advance(20000 + value * 1000);
+        ide_restored(&ide);
+        for (unsigned k = 0; k < 2000; k++)
+            random_step();
     }
 }
 
@@ -783,9 +942,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(empty_places), TEST(soft_reset), TEST(identify), TEST(read_pio), TEST(write_pio),
-        TEST(range_errors), TEST(plain_commands), TEST(interrupts), TEST(dma_reads),
+        TEST(write_ext_and_chs_errors), TEST(dma_errors), TEST(range_errors), TEST(plain_commands), TEST(interrupts), TEST(dma_reads),
         TEST(dma_write_to_disk), TEST(dma_odd_tables), TEST(packet_information),
-        TEST(packet_reads), TEST(packet_dma), TEST(tray), TEST(save_and_restore), TEST(hostile),
+        TEST(packet_reads), TEST(packet_dma), TEST(tray), TEST(save_and_restore),
+        TEST(restore_is_unobservable), TEST(hostile_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

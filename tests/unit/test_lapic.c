@@ -278,6 +278,15 @@ static void ipis(void **state)
     put(1, 0x300, 0x4067 | 2 << 18); /* all */
     for (unsigned i = 0; i < 4; i++)
         takes(i, 0x67);
+    put(3, 0x300, 0x4078 | 1 << 18); /* self */
+    takes(3, 0x78);
+    put(3, 0x300, 0x4578 | 1 << 18); /* INIT never to itself */
+    assert_int_equal(m.init[3], 0);
+    put(3, 0x300, 0x4700); /* ExtINT cannot be sent */
+    assert_false(m.interrupt[0]);
+    put(3, 0x300, 0x4188 | 2 << 18); /* lowest priority, to all: the least id in 67h */
+    takes(0, 0x88);
+    assert_false(m.interrupt[1] || m.interrupt[2]);
 }
 
 static void startup_sequence(void **state)
@@ -376,6 +385,22 @@ static void timer_periodic(void **state)
     assert_int_equal(get(0, 0x390), 500);
     advance(1000);
     takes(0, 0x31);
+}
+
+/* The instruction that reads may end at or after the expiry, before its event. */
+static void timer_read_at_expiry(void **state)
+{
+    (void)state;
+    put(0, 0x3e0, 0xb);
+    put(0, 0x380, 100);
+    m.clock.s.idle_ns += 130;
+    assert_int_equal(get(0, 0x390), 0);
+    put(0, 0x320, 0x30031);
+    put(0, 0x380, 100);
+    m.clock.s.idle_ns += 130;
+    assert_int_equal(get(0, 0x390), 70);
+    advance(0);
+    assert_int_equal(get(0, 0x390), 70);
 }
 
 static void timer_divisors(void **state)
@@ -568,6 +593,87 @@ static void x2apic_ipis(void **state)
     assert_int_equal(rdmsr(3, 0x802), 3);
 }
 
+static void x2apic_self_errors(void **state)
+{
+    (void)state;
+    enable(0);
+    enable_x2apic(0);
+    lapic_msr_write(&m.lapics, 0, 0x83f, 3);
+    lapic_msr_write(&m.lapics, 0, 0x828, 0);
+    assert_int_equal(rdmsr(0, 0x828), 0x20);
+    assert_int_equal(lapic_msr_write(&m.lapics, 0, 0x1234, 0), -1);
+}
+
+static uint32_t seed;
+
+static uint32_t random32(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 8;
+}
+
+static void random_step(void)
+{
+    static const uint8_t registers[] = { 0x08, 0x0b, 0x0b, 0x0d, 0x0e, 0x28, 0x31, 0x32, 0x35,
+                                         0x36, 0x37, 0x38, 0x3e, 0x0f };
+    uint32_t r = random32(), value = random32();
+    unsigned cpu = r & 3, vector = value & 0xff;
+    switch (r >> 4 & 15) {
+    case 0: case 1: case 2:
+        put(cpu, registers[r % sizeof registers] * 16u, value & (r & 256 ? 0xffff : 0x60fff));
+        break;
+    case 3: put(cpu, 0xf0, 0x1ff); break;
+    case 4: put(cpu, 0x300, (value & 0xc00ff) | 0x4000); break;
+    case 5: lapic_deliver(&m.lapics, value & 3, r & 256, (value >> 8) & 1, (uint8_t)vector, r & 512);
+        break;
+    case 6: lapic_set_extint(&m.lapics, cpu, value & 1); break;
+    case 7: lapic_set_nmi(&m.lapics, cpu, value & 1); break;
+    case 8: lapic_tpr_write(&m.lapics, cpu, value & 7); break;
+    case 9: case 10:
+        if (m.interrupt[cpu])
+            lapic_acknowledge(&m.lapics, cpu);
+        break;
+    case 11: lapic_msr_write(&m.lapics, cpu, 0x6e0, clock_now(&m.clock) + (value & 0xffff)); break;
+    case 12:
+        m.tsc_offset[cpu] += value & 0xff;
+        lapic_tsc_changed(&m.lapics, cpu);
+        break;
+    default: advance(value & 0xfff); break;
+    }
+}
+
+/* Whether and when states are saved and restored makes no difference. */
+static void restore_is_unobservable(void **state)
+{
+    struct lapic_state ends[2][4], saved;
+    unsigned eois[2];
+    for (unsigned round = 0; round < 2; round++) {
+        setup(state);
+        seed = 5;
+        for (unsigned i = 0; i < 200000; i++) {
+            random_step();
+            if (round == 0 || i % 5)
+                continue;
+            struct lapic *lapic = &m.lapics.list[i % 4];
+            bool level = m.interrupt[i % 4];
+            uint64_t deadline = events_deadline(&m.events, lapic->timer);
+            saved = lapic->s;
+            memset(&lapic->s, 0, sizeof lapic->s);
+            lapic_restored(lapic);
+            lapic->s = saved;
+            lapic_restored(lapic);
+            assert_int_equal(m.interrupt[i % 4], level);
+            assert_int_equal(events_deadline(&m.events, lapic->timer), deadline);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            ends[round][i] = m.lapics.list[i].s;
+        eois[round] = m.eois;
+    }
+    assert_memory_equal(ends[0], ends[1], sizeof ends[0]);
+    assert_int_equal(eois[0], eois[1]);
+    assert_true(eois[0] > 0);
+}
+
 static void save_and_restore(void **state)
 {
     (void)state;
@@ -629,6 +735,7 @@ int main(void)
         cmocka_unit_test_setup(errors, setup),
         cmocka_unit_test_setup(timer_one_shot, setup),
         cmocka_unit_test_setup(timer_periodic, setup),
+        cmocka_unit_test_setup(timer_read_at_expiry, setup),
         cmocka_unit_test_setup(timer_divisors, setup),
         cmocka_unit_test_setup(timer_tsc_deadline, setup),
         cmocka_unit_test_setup(virtual_wire, setup),
@@ -637,6 +744,8 @@ int main(void)
         cmocka_unit_test_setup(moved_and_disabled, setup),
         cmocka_unit_test_setup(x2apic_registers, setup),
         cmocka_unit_test_setup(x2apic_ipis, setup),
+        cmocka_unit_test_setup(x2apic_self_errors, setup),
+        cmocka_unit_test_setup(restore_is_unobservable, setup),
         cmocka_unit_test_setup(save_and_restore, setup),
         cmocka_unit_test_setup(hostile_state, setup),
     };
