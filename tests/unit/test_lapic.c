@@ -624,7 +624,8 @@ static void random_step(void)
         break;
     case 3: put(cpu, 0xf0, 0x1ff); break;
     case 4: put(cpu, 0x300, (value & 0xc00ff) | 0x4000); break;
-    case 5: lapic_deliver(&m.lapics, value & 3, r & 256, (value >> 8) & 1, (uint8_t)vector, r & 512);
+    case 5:
+        lapic_deliver(&m.lapics, value & 3, r & 256, (value >> 8) & 1, (uint8_t)vector, r & 512);
         break;
     case 6: lapic_set_extint(&m.lapics, cpu, value & 1); break;
     case 7: lapic_set_nmi(&m.lapics, cpu, value & 1); break;
