@@ -215,6 +215,16 @@ static void door_progress(void *context, uint64_t instructions, uint64_t virtual
     session->progress_shown = true;
 }
 
+static void door_notice(void *context, const char *text)
+{
+    struct session *session = context;
+    if (session->quiet)
+        return;
+    flush_consoles(session);
+    session_clear_progress(session);
+    fprintf(stderr, "groundhog: %s\n", text);
+}
+
 /* The console of a unit: as given, or in a replay the first port on stdout. */
 static struct console_spec choose_console(const struct options *options, unsigned unit)
 {
@@ -243,6 +253,7 @@ int session_open_door(struct session *session, const struct options *options, bo
         if (session->consoles[unit].raw && !options->quiet)
             fputs("groundhog: Ctrl-A x ends the run\n", stderr);
     }
+    session->quiet = options->quiet;
     session->started = host_seconds();
     session->progress = options->progress && terminal_is_output(STDERR_FILENO);
     session->shared_terminal = session->progress && stdio && terminal_is_output(STDOUT_FILENO);
@@ -252,6 +263,7 @@ int session_open_door(struct session *session, const struct options *options, bo
         .output = door_output,
         .stop_signal = door_stop_signal,
         .progress = door_progress,
+        .notice = door_notice,
     };
     return 0;
 }

@@ -23,6 +23,7 @@ struct session {
     struct console consoles[SESSION_CONSOLES]; /* by output unit of door.h */
     struct door door;
     double started;          /* host seconds */
+    bool quiet;              /* no notices */
     bool progress;
     bool progress_shown;
     bool mid_line;           /* the guest's cursor is not at the start of a line */
