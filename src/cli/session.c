@@ -116,6 +116,14 @@ void session_clear_progress(struct session *session)
     session->progress_shown = false;
 }
 
+/* Before a line of ours on a terminal that shows the guest's unfinished one. */
+static void own_line(struct session *session)
+{
+    if (session->mid_line)
+        fputs("\r\n", stderr);
+    session->mid_line = false;
+}
+
 static void flush_consoles(struct session *session)
 {
     for (unsigned i = 0; i < SESSION_CONSOLES; i++)
@@ -222,7 +230,8 @@ static void door_notice(void *context, const char *text)
         return;
     flush_consoles(session);
     session_clear_progress(session);
-    fprintf(stderr, "groundhog: %s\n", text);
+    own_line(session);
+    fprintf(stderr, "groundhog: %s%s\n", text, session->shared_terminal ? "\r" : "");
 }
 
 /* The console of a unit: as given, or in a replay the first port on stdout. */
@@ -251,12 +260,13 @@ int session_open_door(struct session *session, const struct options *options, bo
         TRY(console_open(&session->consoles[unit], &spec, live && unit < SESSION_SERIALS, error));
         stdio = stdio || spec.kind == CONSOLE_STDIO;
         if (session->consoles[unit].raw && !options->quiet)
-            fputs("groundhog: Ctrl-A x ends the run\n", stderr);
+            fputs("groundhog: Ctrl-A x ends the run\r\n", stderr);
     }
     session->quiet = options->quiet;
     session->started = host_seconds();
     session->progress = options->progress && terminal_is_output(STDERR_FILENO);
-    session->shared_terminal = session->progress && stdio && terminal_is_output(STDOUT_FILENO);
+    session->shared_terminal = stdio && terminal_is_output(STDOUT_FILENO) &&
+                               terminal_is_output(STDERR_FILENO);
     session->door = (struct door){
         .context = session,
         .poll = live ? door_poll : NULL,
@@ -274,6 +284,7 @@ void session_close(struct session *session)
     for (unsigned unit = 0; unit < SESSION_CONSOLES; unit++)
         if (session->consoles[unit].kind != CONSOLE_NONE)
             console_close(&session->consoles[unit]);
+    own_line(session);
     terminal_restore();
     for (unsigned i = 0; i < session->file_count; i++)
         host_file_close(&session->files[i]);

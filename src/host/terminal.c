@@ -21,7 +21,7 @@ bool terminal_raw(void)
     raw = saved_mode;
     raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
-    raw.c_oflag |= OPOST; /* our own lines on the same screen keep their CR */
+    raw.c_oflag &= ~(tcflag_t)OPOST; /* a guest's editor means a bare LF as one */
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
