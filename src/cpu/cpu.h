@@ -164,6 +164,7 @@ struct cpu {
     bool attention;               /* something must be looked at before the next block */
     bool multiprocessor;
     struct exception exception;
+    uint64_t noticed_bytes;       /* of the last undefined instruction that the user was told of */
 
     /* The slice. `remaining` counts what is left after the whole current
      * block; cpu_retired gives the exact count within it. */

@@ -406,19 +406,27 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
     return DECODE_OK;
 }
 
-/* Tells the user which bytes were not understood; the guest gets its #UD. */
-int exec_invalid(struct cpu *cpu, const struct insn *insn)
+/* Tells the user which bytes were not understood. */
+static void notice_invalid(struct cpu *cpu, const uint8_t *bytes, unsigned count)
 {
-    uint8_t bytes[8];
     char text[128];
-    uint64_t linear = cpu->access[CS].base + insn_start(cpu, insn);
-    unsigned count = memory_debug_read(cpu, linear & cpu->rip_mask, bytes, sizeof bytes);
     int length = snprintf(text, sizeof text, "undefined instruction raises #UD:");
     for (unsigned i = 0; i < count; i++)
         length += snprintf(text + length, sizeof text - (size_t)length, " %02x", bytes[i]);
     snprintf(text + length, sizeof text - (size_t)length, " (%u-bit code)", 8u * cpu->code_bytes);
-    if (cpu->bus.notice)
-        cpu->bus.notice(cpu->bus.context, cpu, text);
+    cpu->bus.notice(cpu->bus.context, cpu, text);
+}
+
+/* The guest gets its #UD; the user hears of it, unless it is the same again. */
+int exec_invalid(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t bytes = 0;
+    uint64_t linear = cpu->access[CS].base + insn_start(cpu, insn);
+    unsigned count = memory_debug_read(cpu, linear & cpu->rip_mask, &bytes, sizeof bytes);
+    if (cpu->bus.notice && bytes != cpu->noticed_bytes) {
+        cpu->noticed_bytes = bytes;
+        notice_invalid(cpu, (const uint8_t *)&bytes, count);
+    }
     return cpu_raise(cpu, VECTOR_UD);
 }
 
