@@ -203,7 +203,10 @@ static int add_settings(struct board *board)
     static const uint8_t system_states[6] = { 0x80, 0x00, 0x00, 0x01, 0x02, 0x80 };
     static const uint8_t never[4] = { 0xff, 0xff, 0xff, 0xff };
     fw_cfg_add64(fw_cfg, FW_CFG_RAM_SIZE, machine->memory.low_bytes + machine->memory.high_bytes);
-    fw_cfg_add16(fw_cfg, FW_CFG_NO_GRAPHIC, 1);
+    /* There is no display: what boot loaders write through the BIOS goes to the
+     * first serial port, unless a kernel that has its own console is started. */
+    bool serial_console = (machine->description->serials & 1) && machine->description->kernel < 0;
+    fw_cfg_add16(fw_cfg, FW_CFG_NO_GRAPHIC, serial_console);
     fw_cfg_add16(fw_cfg, FW_CFG_CPUS, (uint16_t)machine->cpu_count);
     fw_cfg_add16(fw_cfg, FW_CFG_CPUS_MAXIMUM, (uint16_t)machine->cpu_count);
     fw_cfg_add_bytes(fw_cfg, FW_CFG_NUMA, no_numa, 8 * (1 + machine->cpu_count));
@@ -246,15 +249,6 @@ static int add_kernel(struct board *board, struct error *error)
     return 0;
 }
 
-/* There is no display: without a kernel that has its own console, what boot
- * loaders write through the BIOS goes to the first serial port. */
-static int add_serial_console(struct board *board)
-{
-    uint8_t port[8];
-    store64(port, acpi_serial_ports[0].base);
-    return fw_cfg_add_copy(&board->fw_cfg, "etc/sercon-port", port, sizeof port);
-}
-
 static int add_user_entry(struct board *board, const struct description_fw_cfg *entry,
                           struct error *error)
 {
@@ -275,8 +269,6 @@ int board_fill_fw_cfg(struct board *board, struct error *error)
         return too_many(error);
     if (description->kernel >= 0)
         TRY(add_kernel(board, error));
-    else if ((description->serials & 1) && add_serial_console(board) < 0)
-        return too_many(error);
     for (uint32_t i = 0; i < description->fw_cfg_count && i < DESCRIPTION_FW_CFG; i++)
         TRY(add_user_entry(board, &description->fw_cfg[i], error));
     return fw_cfg_seal(&board->fw_cfg) < 0 ? too_many(error) : 0;

@@ -408,7 +408,7 @@ static void test_fw_cfg_items(void **state)
     assert_int_equal(in(f, 0x511, 4) & 0xff, 0);
     static const char *const names[] = {
         "etc/acpi/rsdp", "etc/acpi/tables", "etc/table-loader", "etc/smbios/smbios-anchor",
-        "etc/smbios/smbios-tables", "etc/system-states", "etc/sercon-port",
+        "etc/smbios/smbios-tables", "etc/system-states",
     };
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
         assert_int_not_equal(file_key(f, names[i], &size), 0);
