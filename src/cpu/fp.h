@@ -110,11 +110,31 @@ fp_x87_unary fp_x87_sqrt, fp_x87_round;
 uint16_t fp_x87_compare(const struct x87_register *a, const struct x87_register *b, uint16_t fcw);
 uint16_t fp_x87_compare_quiet(const struct x87_register *a, const struct x87_register *b,
                               uint16_t fcw);
-/* Stores in other formats; truncating ones round towards zero. */
+/* Loads from other formats; exact. Integers raise nothing; SNaNs raise IE and
+ * stay SNaNs, denormals raise DE. */
+uint16_t fp_x87_from_f32(struct x87_register *r, uint32_t v);
+uint16_t fp_x87_from_f64(struct x87_register *r, uint64_t v);
+uint16_t fp_x87_from_i64(struct x87_register *r, int64_t v);
+/* Stores in other formats. */
 uint16_t fp_x87_to_f32(uint32_t *r, const struct x87_register *a, uint16_t fcw);
 uint16_t fp_x87_to_f64(uint64_t *r, const struct x87_register *a, uint16_t fcw);
 uint16_t fp_x87_to_i16(int16_t *r, const struct x87_register *a, uint16_t fcw);
 uint16_t fp_x87_to_i32(int32_t *r, const struct x87_register *a, uint16_t fcw);
 uint16_t fp_x87_to_i64(int64_t *r, const struct x87_register *a, uint16_t fcw);
+
+/* Remainders, FPREM (quotient truncated) and FPREM1 (`nearest`); also C0, C3, C1:
+ * the quotient's low three bits, C2: incomplete. */
+uint16_t fp_x87_remainder(struct x87_register *r, const struct x87_register *a,
+                          const struct x87_register *b, bool nearest, uint16_t fcw);
+/* FXTRACT: the exponent and the significand as a number in [1, 2). */
+uint16_t fp_x87_extract(struct x87_register *exponent, struct x87_register *significand,
+                        const struct x87_register *a, uint16_t fcw);
+
+/* Transcendentals (fp_transcendental.c): C2 set means that the argument is out
+ * of range and nothing was written. */
+fp_x87_unary fp_x87_sin, fp_x87_cos, fp_x87_tan, fp_x87_2xm1;
+fp_x87_function fp_x87_yl2x;    /* b * log2(a) */
+fp_x87_function fp_x87_yl2xp1;  /* b * log2(a + 1) */
+fp_x87_function fp_x87_patan;   /* arctan of b / a, by quadrant */
 
 #endif

@@ -1,0 +1,505 @@
+/*
+ * The x87's transcendental functions, in software so that their bits are the
+ * same on every host: IEEE quadruple precision from the compiler's library
+ * (113 bits, integer code), then one rounding to 64 bits as FCW says. The
+ * error is far below one unit in the last place. (SDM vol. 1, section 8.3.10)
+ *
+ * Ours: FSIN, FCOS, FSINCOS and FPTAN reduce their argument with pi to 66 bits,
+ * as the manual describes (section 8.3.8). Results are rounded to 64 bits
+ * whatever the precision control. Arguments outside a function's range (F2XM1
+ * beyond 1, FYL2XP1 beyond its interval) give the mathematical value where
+ * there is one. PE is set for every result that is not known to be exact.
+ */
+#include "cpu/fp.h"
+
+#if defined __SIZEOF_FLOAT128__
+typedef __float128 quad;
+#elif __LDBL_MANT_DIG__ == 113
+typedef long double quad;
+#else
+#error "no quadruple precision type"
+#endif
+
+typedef unsigned __int128 uint128;
+
+union quad_bits {
+    quad value;
+    uint64_t half[2];
+};
+
+static inline quad quad_of(uint64_t low, uint64_t high)
+{
+    union quad_bits u = { .half = { low, high } };
+    return u.value;
+}
+
+#define QUAD_PI quad_of(0x8469898cc51701b8, 0x4000921fb54442d1)
+#define QUAD_HALF_PI quad_of(0x8469898cc51701b8, 0x3fff921fb54442d1)
+#define QUAD_LN2 quad_of(0xf35793c7673007e6, 0x3ffe62e42fefa39e)
+#define QUAD_LOG2E quad_of(0xe1777d0ffda0d23a, 0x3fff71547652b82f)
+
+#define INTEGER_BIT (1ull << 63)
+#define QUIET_BIT (1ull << 62)
+#define INDEFINITE ((struct x87_register){ INTEGER_BIT | QUIET_BIT, 0xffff, { 0 } })
+
+static struct x87_register make(bool negative, int exponent, uint64_t significand)
+{
+    return (struct x87_register){ significand, (uint16_t)(exponent | (negative ? 0x8000 : 0)), { 0 } };
+}
+
+static bool negative(const struct x87_register *a) { return a->sign_exponent >> 15; }
+
+enum class { ZERO, DENORMAL, NORMAL, INFINITE, NAN_ };
+
+/* Unsupported encodings count as NaNs here: fp_x87_add tells them apart. */
+static enum class classify(const struct x87_register *a)
+{
+    unsigned exponent = a->sign_exponent & 0x7fff;
+    if (exponent == 0)
+        return a->significand ? DENORMAL : ZERO;
+    if (!(a->significand & INTEGER_BIT))
+        return NAN_;
+    if (exponent == 0x7fff)
+        return a->significand == INTEGER_BIT ? INFINITE : NAN_;
+    return NORMAL;
+}
+
+/* The NaN that an operation on NaNs gives, by the rules of addition. */
+static uint16_t nan_result(struct x87_register *r, const struct x87_register *a,
+                           const struct x87_register *b, uint16_t fcw)
+{
+    return fp_x87_add(r, a, b, fcw) & FP_EXCEPTIONS;
+}
+
+static uint16_t invalid(struct x87_register *r, uint16_t fcw)
+{
+    if (fcw & FP_IE)
+        *r = INDEFINITE;
+    return FP_IE;
+}
+
+/* |a|, exactly; a is finite. */
+static quad magnitude(const struct x87_register *a)
+{
+    uint128 bits = (uint128)(a->significand & ~INTEGER_BIT) << 49;
+    unsigned exponent = a->sign_exponent & 0x7fff;
+    if (!exponent)
+        exponent = a->significand >> 63; /* pseudo-denormal */
+    bits |= (uint128)exponent << 112;
+    return quad_of((uint64_t)bits, (uint64_t)(bits >> 64));
+}
+
+/* Decides by the bits below the last place; returns whether to round up. */
+static bool rounds_up(bool minus, bool odd, uint64_t rest, uint64_t half, bool sticky, uint16_t fcw)
+{
+    switch (fcw >> FCW_RC_SHIFT & 3) {
+    case 0: return rest > half || (rest == half && (sticky || odd));
+    case 1: return minus && (rest || sticky);
+    case 2: return !minus && (rest || sticky);
+    default: return false;
+    }
+}
+
+/*
+ * Rounds +-|v| to the register format. `nudge` says on which side of v the true
+ * magnitude lies when v itself fits exactly: -1 below, 1 above, 0 it is exact.
+ */
+static uint16_t finish(struct x87_register *r, bool minus, quad v, int nudge, uint16_t fcw)
+{
+    union quad_bits u = { .value = v };
+    uint128 bits = (uint128)(u.half[1] & ~(1ull << 63)) << 64 | u.half[0];
+    int exponent = (int)(bits >> 112);
+    uint128 significand = bits & (((uint128)1 << 112) - 1);
+    if (exponent == 0x7fff) {
+        *r = make(minus, 0x7fff, INTEGER_BIT);
+        return FP_OE | FP_PE;
+    }
+    if (exponent)
+        significand |= (uint128)1 << 112;
+    else
+        exponent = 1;
+    if (!significand) {
+        *r = make(minus, 0, 0);
+        return nudge ? FP_UE | FP_PE : 0;
+    }
+    while (!(significand >> 112)) {
+        significand <<= 1;
+        exponent--;
+    }
+    if (nudge && !(significand & ((1ull << 49) - 1))) {
+        significand = nudge < 0 ? significand - 1 : significand + 1;
+        if (!(significand >> 112)) {
+            significand = significand << 1 | 1;
+            exponent--;
+        }
+    }
+    unsigned status = 0;
+    if (exponent < 1 && !(fcw & FP_UE)) {
+        status = FP_UE;
+        exponent += 24576;
+    }
+    bool sticky = false;
+    if (exponent < 1) {
+        unsigned shift = exponent < -70 ? 71 : (unsigned)(1 - exponent);
+        sticky = significand & (((uint128)1 << shift) - 1);
+        significand >>= shift;
+        exponent = 0;
+    }
+    uint64_t top = (uint64_t)(significand >> 49), rest = (uint64_t)significand & ((1ull << 49) - 1);
+    if (rest || sticky) {
+        status |= FP_PE | (exponent == 0 ? FP_UE : 0);
+        if (rounds_up(minus, top & 1, rest, 1ull << 48, sticky, fcw)) {
+            status |= FSW_C1;
+            top++;
+            if (!top) {
+                top = INTEGER_BIT;
+                exponent++;
+            } else if (exponent == 0 && top & INTEGER_BIT) {
+                exponent = 1;
+            }
+        }
+    }
+    *r = make(minus, exponent, top);
+    return (uint16_t)status;
+}
+
+/* FSIN, FCOS, FPTAN */
+
+/* |a| = (quadrant * pi/2) + *rest with |*rest| <= pi/4; a is below 2^63. */
+static unsigned reduce(const struct x87_register *a, quad *rest)
+{
+    /* In units of 2^-65, pi/2 is pi's 66 bits as an integer. */
+    const uint128 half_pi = (uint128)3 << 64 | 0x243f6a8885a308d3ull;
+    int shift = (a->sign_exponent & 0x7fff) - 16383 - 63 + 65;
+    *rest = magnitude(a);
+    if (shift < 1) /* below 1/2 */
+        return 0;
+    uint128 remainder = a->significand;
+    unsigned quotient = 0;
+    for (int i = 0; i < shift; i++) {
+        remainder <<= 1;
+        quotient <<= 1;
+        if (remainder >= half_pi) {
+            remainder -= half_pi;
+            quotient |= 1;
+        }
+    }
+    bool below = remainder > half_pi / 2;
+    if (below) {
+        remainder = half_pi - remainder;
+        quotient++;
+    }
+    quad unit = quad_of(0, (uint64_t)(16383 - 65) << 48);
+    *rest = ((quad)(uint64_t)(remainder >> 32) * 4294967296 + (quad)(uint32_t)remainder) * unit;
+    if (below)
+        *rest = -*rest;
+    return quotient & 3;
+}
+
+/* Taylor series on [-pi/4, pi/4]. */
+static quad sine(quad x)
+{
+    quad x2 = x * x, sum = 1;
+    for (int n = 28; n >= 2; n -= 2)
+        sum = 1 - sum * x2 / (quad)(n * (n + 1));
+    return x * sum;
+}
+
+static quad cosine(quad x)
+{
+    quad x2 = x * x, sum = 1;
+    for (int n = 29; n >= 1; n -= 2)
+        sum = 1 - sum * x2 / (quad)(n * (n + 1));
+    return sum;
+}
+
+/* What the three functions do alike with arguments they do not compute; true
+ * when *status is the answer. */
+static bool special_angle(struct x87_register *r, const struct x87_register *a, uint16_t fcw,
+                          uint16_t *status)
+{
+    *status = 0;
+    switch (classify(a)) {
+    case NAN_:
+        *status = nan_result(r, a, a, fcw);
+        return true;
+    case INFINITE:
+        *status = invalid(r, fcw);
+        return true;
+    case DENORMAL:
+        *status = FP_DE;
+        return !(fcw & FP_DE);
+    default:
+        if ((a->sign_exponent & 0x7fff) >= 16383 + 63) {
+            *status = FSW_C2;
+            return true;
+        }
+        return false;
+    }
+}
+
+uint16_t fp_x87_sin(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+{
+    uint16_t status;
+    quad x;
+    if (special_angle(r, a, fcw, &status))
+        return status;
+    if (classify(a) == ZERO) {
+        *r = *a;
+        return 0;
+    }
+    unsigned quadrant = reduce(a, &x);
+    quad v = quadrant & 1 ? cosine(x) : sine(x);
+    bool minus = negative(a) ^ (quadrant >> 1) ^ (v < 0);
+    return status | finish(r, minus, v, -1, fcw);
+}
+
+uint16_t fp_x87_cos(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+{
+    uint16_t status;
+    quad x;
+    if (special_angle(r, a, fcw, &status))
+        return status;
+    if (classify(a) == ZERO) {
+        *r = make(false, 16383, INTEGER_BIT);
+        return 0;
+    }
+    unsigned quadrant = reduce(a, &x);
+    quad v = quadrant & 1 ? sine(x) : cosine(x);
+    bool minus = (quadrant == 1 || quadrant == 2) ^ (v < 0);
+    return status | finish(r, minus, v, -1, fcw);
+}
+
+uint16_t fp_x87_tan(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+{
+    uint16_t status;
+    quad x;
+    if (special_angle(r, a, fcw, &status))
+        return status;
+    if (classify(a) == ZERO) {
+        *r = *a;
+        return 0;
+    }
+    unsigned quadrant = reduce(a, &x);
+    quad s = sine(x), c = cosine(x);
+    quad v = quadrant & 1 ? c / s : s / c;
+    bool minus = negative(a) ^ (quadrant & 1) ^ (v < 0);
+    return status | finish(r, minus, v, 1, fcw);
+}
+
+/* F2XM1 */
+
+uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+{
+    uint16_t status = 0;
+    switch (classify(a)) {
+    case NAN_:
+        return nan_result(r, a, a, fcw);
+    case INFINITE:
+        *r = negative(a) ? make(true, 16383, INTEGER_BIT) : *a;
+        return 0;
+    case ZERO:
+        *r = *a;
+        return 0;
+    case DENORMAL:
+        status = FP_DE;
+        if (!(fcw & FP_DE))
+            return status;
+        break;
+    default:
+        break;
+    }
+    if ((a->sign_exponent & 0x7fff) >= 16383) {
+        /* -1 and 1 are exact; what lies beyond is undefined: unchanged. */
+        *r = *a;
+        if ((a->sign_exponent & 0x7fff) == 16383 && a->significand == INTEGER_BIT && negative(a))
+            r->sign_exponent = 0x8000 | 16382;
+        return 0;
+    }
+    quad x = magnitude(a) * QUAD_LN2, sum = 1;
+    if (negative(a))
+        x = -x;
+    for (int n = 30; n >= 2; n--)
+        sum = 1 + sum * x / (quad)n;
+    return status | finish(r, negative(a), x * sum, negative(a) ? -1 : 1, fcw);
+}
+
+/* Logarithms */
+
+/* 2 * atanh(z) / ln 2 for |z| < 0.18. */
+static quad log2_of_ratio(quad z)
+{
+    quad z2 = z * z, sum = 0;
+    for (int n = 49; n >= 1; n -= 2)
+        sum = sum * z2 + (quad)1 / (quad)n;
+    return 2 * z * sum * QUAD_LOG2E;
+}
+
+/* log2 of a positive finite register; *exact when it is an integer. */
+static quad log2_of(const struct x87_register *a, bool *exact)
+{
+    int shift = __builtin_clzll(a->significand), exponent = a->sign_exponent & 0x7fff;
+    exponent = (exponent ? exponent : 1) - shift - 16383;
+    struct x87_register m = make(false, 16383, a->significand << shift);
+    *exact = m.significand == INTEGER_BIT;
+    if (*exact)
+        return (quad)exponent;
+    if (m.significand > 0xb504f333f9de6484) { /* sqrt 2 */
+        m.sign_exponent--;
+        exponent++;
+    }
+    quad v = magnitude(&m);
+    return (quad)exponent + log2_of_ratio((v - 1) / (v + 1));
+}
+
+static quad absolute(quad v) { return v < 0 ? -v : v; }
+
+/* y * log for finite y (not 0) and log. */
+static uint16_t multiply_log(struct x87_register *r, const struct x87_register *y, quad log,
+                             bool exact, uint16_t fcw)
+{
+    if (log == 0) {
+        *r = make(negative(y), 0, 0);
+        return 0;
+    }
+    return finish(r, negative(y) ^ (log < 0), magnitude(y) * absolute(log), exact ? 0 : 1, fcw);
+}
+
+/* y * a logarithm that is 0, or of a known sign and infinite; or y is 0 or
+ * infinite. `sign` of the logarithm: -1, 0, 1. */
+static uint16_t special_log(struct x87_register *r, const struct x87_register *y, int sign,
+                            bool infinite, uint16_t fcw)
+{
+    enum class class = classify(y);
+    if ((class == ZERO && infinite) || (class == INFINITE && sign == 0))
+        return invalid(r, fcw);
+    bool minus = negative(y) ^ (sign < 0);
+    if (class == INFINITE || infinite)
+        *r = make(minus, 0x7fff, INTEGER_BIT);
+    else
+        *r = make(minus, 0, 0);
+    return 0;
+}
+
+uint16_t fp_x87_yl2x(struct x87_register *r, const struct x87_register *a,
+                     const struct x87_register *b, uint16_t fcw)
+{
+    enum class x = classify(a), y = classify(b);
+    if (x == NAN_ || y == NAN_)
+        return nan_result(r, a, b, fcw);
+    if (x == ZERO && (y == NORMAL || y == DENORMAL)) {
+        if (fcw & FP_ZE)
+            *r = make(!negative(b), 0x7fff, INTEGER_BIT);
+        return FP_ZE;
+    }
+    if (x == ZERO)
+        return special_log(r, b, -1, true, fcw);
+    if (negative(a))
+        return invalid(r, fcw);
+    if (x == INFINITE)
+        return special_log(r, b, 1, true, fcw);
+    uint16_t status = x == DENORMAL || y == DENORMAL ? FP_DE : 0;
+    if (status & ~fcw)
+        return status;
+    bool exact;
+    quad log = log2_of(a, &exact);
+    if (y == ZERO || y == INFINITE)
+        return status | special_log(r, b, log < 0 ? -1 : log > 0, false, fcw);
+    return status | multiply_log(r, b, log, exact, fcw);
+}
+
+uint16_t fp_x87_yl2xp1(struct x87_register *r, const struct x87_register *a,
+                       const struct x87_register *b, uint16_t fcw)
+{
+    enum class x = classify(a), y = classify(b);
+    if (x == NAN_ || y == NAN_)
+        return nan_result(r, a, b, fcw);
+    if (x == INFINITE)
+        return negative(a) ? invalid(r, fcw) : special_log(r, b, 1, true, fcw);
+    if (x == ZERO) {
+        if (y == INFINITE)
+            return invalid(r, fcw);
+        *r = make(negative(a) ^ negative(b), 0, 0);
+        return 0;
+    }
+    uint16_t status = x == DENORMAL || y == DENORMAL ? FP_DE : 0;
+    quad v = magnitude(a);
+    if (negative(a))
+        v = -v;
+    if (v <= -1)
+        return invalid(r, fcw);
+    if (status & ~fcw)
+        return status;
+    if (y == ZERO || y == INFINITE)
+        return status | special_log(r, b, v < 0 ? -1 : 1, false, fcw);
+    quad log;
+    if (absolute(v) < (quad)0.4375) {
+        log = log2_of_ratio(v / (2 + v));
+    } else {
+        int exponent = 0;
+        v += 1;
+        for (; v >= (quad)1.5; exponent++)
+            v /= 2;
+        for (; v < (quad)0.75; exponent--)
+            v *= 2;
+        log = (quad)exponent + log2_of_ratio((v - 1) / (v + 1));
+    }
+    return status | multiply_log(r, b, log, false, fcw);
+}
+
+/* FPATAN */
+
+/* arctan of t in [0, 1]: from the nearest k/8 by the addition formula. */
+static quad arctangent(quad t)
+{
+    static const union quad_bits table[9] = {
+        { .half = { 0, 0 } },
+        { .half = { 0xdc65912f313e7d11, 0x3ffbfd5ba9aac2f6 } },
+        { .half = { 0xd62adb8f3debef44, 0x3ffcf5b75f92c80d } },
+        { .half = { 0x08e715464245b9fd, 0x3ffd6f61941e4def } },
+        { .half = { 0xf68adfc88bd97875, 0x3ffddac670561bb4 } },
+        { .half = { 0x3f36b906bc2ccb88, 0x3ffe1e00babdefeb } },
+        { .half = { 0x12483350fe548afb, 0x3ffe4978fa3269ee } },
+        { .half = { 0x3ce7965b4aa42149, 0x3ffe700a7c578463 } },
+        { .half = { 0x8469898cc51701b8, 0x3ffe921fb54442d1 } },
+    };
+    int k = (int)(t * 8 + (quad)0.5);
+    quad c = (quad)k / 8, z = k ? (t - c) / (1 + t * c) : t;
+    quad z2 = z * z, sum = 0;
+    for (int n = 31; n >= 1; n -= 2)
+        sum = (quad)1 / (quad)n - sum * z2;
+    return table[k].value + z * sum;
+}
+
+/* The angle when one of the sides is 0 or infinite. */
+static uint16_t special_arctangent(struct x87_register *r, const struct x87_register *a,
+                                   const struct x87_register *b, uint16_t fcw)
+{
+    enum class x = classify(a), y = classify(b);
+    quad angle;
+    if (y == INFINITE)
+        angle = x != INFINITE ? QUAD_HALF_PI : QUAD_PI * (negative(a) ? (quad)0.75 : (quad)0.25);
+    else if (y == ZERO || x == INFINITE)
+        angle = negative(a) ? QUAD_PI : 0;
+    else
+        angle = QUAD_HALF_PI;
+    return finish(r, negative(b), angle, 0, fcw);
+}
+
+uint16_t fp_x87_patan(struct x87_register *r, const struct x87_register *a,
+                      const struct x87_register *b, uint16_t fcw)
+{
+    enum class x = classify(a), y = classify(b);
+    if (x == NAN_ || y == NAN_)
+        return nan_result(r, a, b, fcw);
+    uint16_t status = x == DENORMAL || y == DENORMAL ? FP_DE : 0;
+    if (status & ~fcw)
+        return status;
+    if (x == ZERO || y == ZERO || x == INFINITE || y == INFINITE)
+        return status | special_arctangent(r, a, b, fcw);
+    quad h = magnitude(a), v = magnitude(b);
+    quad angle = v <= h ? arctangent(v / h) : QUAD_HALF_PI - arctangent(h / v);
+    if (negative(a))
+        angle = QUAD_PI - angle;
+    return status | finish(r, negative(b), angle, -1, fcw);
+}
