@@ -1,0 +1,111 @@
+/*
+ * The silicon test: the same instruction with the same operands on the host's
+ * CPU and in the interpreter, and both outcomes compared.
+ *
+ * A case runs at CPL 3 in 64-bit code, in 32-bit code (flat) or in 16-bit code
+ * (segments of 64 KiB from the LDT). Its last byte is the last of a page, and
+ * what follows may not be fetched: the page fault there tells that the
+ * instruction completed, and checks its length.
+ */
+#ifndef INSN_SILICON_H
+#define INSN_SILICON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CODE_PAGE 0x10000000ull   /* where the instruction is, in the first page */
+#define CODE_END (CODE_PAGE + 4096)
+#define DATA_PAGES 2u
+#define DATA_START 0x20000000ull
+#define DATA_BYTES (DATA_PAGES * 4096u)
+#define DATA_END (DATA_START + DATA_BYTES)
+
+#define VECTOR_NONE 0xff
+
+/* FXSAVE's image: ST0..7 by stack position, abridged tags. */
+struct fx_image {
+    uint16_t fcw, fsw;
+    uint8_t ftw, reserved1;
+    uint16_t fop;
+    uint64_t fip, fdp;
+    uint32_t mxcsr, mxcsr_mask;
+    struct { uint8_t bytes[10], pad[6]; } st[8];
+    uint8_t xmm[16][16];
+};
+_Static_assert(sizeof(struct fx_image) == 416, "FXSAVE");
+
+/* Registers and memory, before and after. */
+struct machine_state {
+    uint64_t gpr[16];
+    uint64_t rip;     /* offset in the code segment */
+    uint64_t rflags;
+    struct fx_image fx;
+    uint8_t data[DATA_BYTES];
+};
+
+struct test_case {
+    uint8_t code_bytes; /* 8, 4, 2 */
+    uint8_t length;
+    uint8_t bytes[16];
+    uint16_t row;       /* of the opcode table */
+    struct machine_state before;
+};
+
+struct outcome {
+    uint8_t vector;     /* VECTOR_NONE: completed */
+    bool ran;
+    uint32_t error;
+    uint64_t address;   /* #PF */
+    struct machine_state after;
+};
+
+/* Deterministic random numbers. */
+struct random {
+    uint64_t state;
+};
+static inline uint64_t random_next(struct random *random)
+{
+    uint64_t z = (random->state += 0x9e3779b97f4a7c15ull);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+/* 0..below-1 */
+static inline unsigned random_below(struct random *random, unsigned below)
+{
+    return (unsigned)((random_next(random) >> 32) * below >> 32);
+}
+static inline bool random_percent(struct random *random, unsigned percent)
+{
+    return random_below(random, 100) < percent;
+}
+
+/* Offset of the code segment's first byte, and of the data's. */
+static inline uint64_t code_base(unsigned code_bytes) { return code_bytes == 2 ? CODE_PAGE : 0; }
+static inline uint64_t data_base(unsigned code_bytes) { return code_bytes == 2 ? DATA_START : 0; }
+
+/* guest.c: the interpreter. */
+void guest_open(void);
+void guest_run(const struct test_case *test, struct outcome *outcome);
+/* Decodes test->bytes with the interpreter's decoder; NULL: not an instruction. */
+struct insn;
+const struct insn *guest_decode(const struct test_case *test);
+
+/* host.c: the silicon. Runs `count` cases in a child process; outcomes of
+ * cases that were not reached have ran == false. Returns how many it ran. */
+bool host_open(void);
+void *host_shared(size_t bytes); /* memory that the child shares */
+unsigned host_run(const struct test_case *tests, struct outcome *outcomes, unsigned count);
+bool host_has_feature(unsigned feature);
+
+/* generate.c: makes a case of `row`; false when this attempt is no good. */
+bool generate(struct random *random, unsigned row, struct test_case *test);
+/* Why a row is never run, or NULL. */
+const char *generate_refuses(unsigned row);
+
+/* compare.c: NULL when they agree; else what differs, in a static buffer. */
+const char *compare(const struct test_case *test, const struct outcome *host,
+                    const struct outcome *guest);
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * The interpreter's side of the silicon test: one vCPU at CPL 3 in long mode,
+ * with the code page and the data pages at the same linear addresses as in the
+ * host's child. Handlers are called directly; blocks are not involved.
+ */
+#include "silicon.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/cpu.h"
+#include "cpu/decode.h"
+#include "cpu/engine.h"
+#include "cpu/flags.h"
+#include "cpu/memory.h"
+
+/* Physical pages. */
+enum { PAGE_PML4 = 1, PAGE_PDPT, PAGE_PD, PAGE_CODE_PT, PAGE_DATA_PT, PAGE_CODE, PAGE_DATA,
+       PAGE_TSS = PAGE_DATA + DATA_PAGES };
+
+#define PTE_USER 7ull /* present, writable, user */
+#define CODE_ATTRIBUTES (SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED | 3 << SEGMENT_DPL_SHIFT)
+#define DATA_ATTRIBUTES (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED | 3 << SEGMENT_DPL_SHIFT)
+
+static struct physmem memory;
+static struct cpu_model model;
+static struct engine *engine;
+static struct cpu *cpu;
+static unsigned cases;
+
+static void entry_set(unsigned table, unsigned index, uint64_t value)
+{
+    store64(physmem_host(&memory, table) + 8 * index, value);
+}
+
+static void make_tables(void)
+{
+    entry_set(PAGE_PML4, 0, PAGE_PDPT << 12 | PTE_USER);
+    entry_set(PAGE_PDPT, 0, PAGE_PD << 12 | PTE_USER);
+    /* The TSS: the first 2 MiB are the supervisor's. */
+    entry_set(PAGE_PD, 0, 0x83);
+    store16(physmem_host(&memory, PAGE_TSS) + 0x66, 0x68); /* no I/O bitmap */
+    entry_set(PAGE_PD, CODE_PAGE >> 21, PAGE_CODE_PT << 12 | PTE_USER);
+    entry_set(PAGE_PD, DATA_START >> 21, PAGE_DATA_PT << 12 | PTE_USER);
+    entry_set(PAGE_CODE_PT, CODE_PAGE >> 12 & 511, PAGE_CODE << 12 | 5);
+    for (unsigned i = 0; i < DATA_PAGES; i++)
+        entry_set(PAGE_DATA_PT, (DATA_START >> 12 & 511) + i,
+                  (PAGE_DATA + i) << 12 | PTE_USER | 1ull << 63);
+}
+
+static uint64_t bus_nothing(void *context, struct cpu *on, uint16_t port, unsigned bytes)
+{
+    (void)context, (void)on, (void)port, (void)bytes;
+    return ~0ull;
+}
+static void bus_notice(void *context, struct cpu *on, const char *text)
+{
+    (void)context, (void)on, (void)text;
+}
+
+void guest_open(void)
+{
+    struct error error;
+    memset(model.features, 0xff, sizeof model.features);
+    model.physical_bits = 40;
+    model.linear_bits = 48;
+    model.cpu_count = 1;
+    if (physmem_init(&memory, 1 << 20, 4096, 0xc0000000)) {
+        fprintf(stderr, "no memory\n");
+        exit(2);
+    }
+    (void)error;
+    engine = engine_create(&memory, &model);
+    cpu = aligned_alloc(64, (sizeof *cpu + 63) / 64 * 64);
+    if (!engine || !cpu)
+        exit(2);
+    memset(cpu, 0, sizeof *cpu);
+    cpu->model = &model;
+    cpu->bus.port_read = bus_nothing;
+    cpu->bus.notice = bus_notice;
+    engine_add_cpu(engine, cpu);
+    cpu_reset(cpu);
+    make_tables();
+    for (unsigned i = 0; i < 256; i++)
+        physmem_map_low(&memory, i, i, i);
+    physmem_remapped(&memory);
+    cpu->s.cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_ET;
+    cpu->s.cr3 = PAGE_PML4 << 12;
+    cpu->s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE;
+    cpu->s.xcr0 = 3;
+    cpu->s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+    cpu->s.cpl = 3;
+    cpu->s.tr = (struct segment){ PAGE_TSS << 12, 0x67, 0x40, SEGMENT_P | 11 };
+}
+
+static void set_mode(unsigned code_bytes)
+{
+    struct segment *seg = cpu->s.seg;
+    uint16_t data = DATA_ATTRIBUTES | SEGMENT_DB | SEGMENT_G;
+    struct segment flat = { 0, 0xffffffff, 0x2b, data };
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++)
+        seg[i] = i == FS || i == GS ? (struct segment){ 0, 0, 0, 0 } : flat;
+    if (code_bytes == 8)
+        seg[CS] = (struct segment){ 0, 0xffffffff, 0x33, CODE_ATTRIBUTES | SEGMENT_L | SEGMENT_G };
+    else if (code_bytes == 4)
+        seg[CS] = (struct segment){ 0, 0xffffffff, 0x23, CODE_ATTRIBUTES | SEGMENT_DB | SEGMENT_G };
+    if (code_bytes == 2) {
+        seg[CS] = (struct segment){ CODE_PAGE, 0xffff, 0x07, CODE_ATTRIBUTES };
+        seg[ES] = seg[SS] = seg[DS] = (struct segment){ DATA_START, 0xffff, 0x0f, DATA_ATTRIBUTES };
+    }
+}
+
+/* x87 registers and tags between FXSAVE's order and the physical one. */
+static void load_fx(const struct fx_image *fx)
+{
+    struct cpu_state *s = &cpu->s;
+    unsigned top = fx->fsw >> 11 & 7;
+    s->fcw = fx->fcw;
+    s->fsw = fx->fsw;
+    s->mxcsr = fx->mxcsr;
+    s->ftw = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned physical = (top + i) & 7;
+        const uint8_t *bytes = fx->st[i].bytes;
+        uint64_t significand = load64(bytes);
+        unsigned exponent = load16(bytes + 8) & 0x7fff, tag = 0;
+        s->x87[physical].significand = significand;
+        s->x87[physical].sign_exponent = load16(bytes + 8);
+        if (!(fx->ftw >> physical & 1))
+            tag = 3;
+        else if (exponent == 0 && significand == 0)
+            tag = 1;
+        else if (exponent == 0 || exponent == 0x7fff || !(significand >> 63))
+            tag = 2;
+        s->ftw |= (uint16_t)(tag << 2 * physical);
+    }
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(s->vector[i], fx->xmm[i], 16);
+}
+
+static void store_fx(struct fx_image *fx)
+{
+    const struct cpu_state *s = &cpu->s;
+    unsigned top = s->fsw >> 11 & 7;
+    memset(fx, 0, sizeof *fx);
+    fx->fcw = s->fcw;
+    fx->fsw = s->fsw;
+    fx->mxcsr = s->mxcsr;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned physical = (top + i) & 7;
+        store64(fx->st[i].bytes, s->x87[physical].significand);
+        store16(fx->st[i].bytes + 8, s->x87[physical].sign_exponent);
+        if ((s->ftw >> 2 * physical & 3) != 3)
+            fx->ftw |= (uint8_t)(1 << physical);
+    }
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(fx->xmm[i], s->vector[i], 16);
+}
+
+const struct insn *guest_decode(const struct test_case *test)
+{
+    static struct insn insn;
+    if (decode(&engine->decoder, test->code_bytes, test->bytes, sizeof test->bytes, 0, &insn)
+            != DECODE_OK
+        || insn.row == ROW_INVALID)
+        return NULL;
+    return &insn;
+}
+
+/* Runs the instruction once, or all iterations of a repeated one. */
+static int run(const struct insn *insn)
+{
+    uint64_t start = cpu->s.gpr[RIP];
+    bool repeated = insn->attributes & STRING && insn->prefixes & (PREFIX_REP | PREFIX_REPNE);
+    do {
+        cpu->current = cpu->block_start = insn;
+        cpu->block_end = insn + 1;
+        cpu->block_count = 1;
+        cpu->attention = false;
+        cpu->remaining = (int64_t)(cases & 15);
+        if (insn->handler(cpu, insn))
+            return CPU_FAULT;
+    } while (repeated && cpu->s.gpr[RIP] == start);
+    if (!(insn->attributes & SETS_RIP))
+        cpu->s.gpr[RIP] = (start + insn->end) & cpu->rip_mask;
+    return 0;
+}
+
+void guest_run(const struct test_case *test, struct outcome *outcome)
+{
+    const struct machine_state *before = &test->before;
+    struct machine_state *after = &outcome->after;
+    static struct insn insn;
+    insn = *guest_decode(test);
+    memcpy(cpu->s.gpr, before->gpr, sizeof before->gpr);
+    cpu->s.gpr[RIP] = before->rip;
+    cpu->s.rflags = before->rflags | FLAG_1 | FLAG_IF;
+    load_fx(&before->fx);
+    memcpy(physmem_host(&memory, PAGE_CODE) + 4096 - test->length, test->bytes, test->length);
+    memcpy(physmem_host(&memory, PAGE_DATA), before->data, DATA_BYTES);
+    set_mode(test->code_bytes);
+    flags_from_rflags(cpu, cpu->s.rflags);
+    cpu_update_mode(cpu);
+    if (++cases % 3 == 0)
+        mmu_flush(cpu);
+
+    int fault = run(&insn);
+    memset(outcome, 0, offsetof(struct outcome, after));
+    outcome->ran = true;
+    outcome->vector = fault ? cpu->exception.vector : VECTOR_NONE;
+    outcome->error = cpu->exception.error;
+    outcome->address = fault ? cpu->exception.address : 0;
+    memcpy(after->gpr, cpu->s.gpr, sizeof after->gpr);
+    after->rip = cpu->s.gpr[RIP];
+    after->rflags = flags_to_rflags(cpu);
+    store_fx(&after->fx);
+    memcpy(after->data, physmem_host(&memory, PAGE_DATA), DATA_BYTES);
+}
