@@ -236,6 +236,14 @@ void piix4pm_power_button(struct piix4pm *pm)
     update(pm);
 }
 
+/* Moving a range costs the bus a new map: only when something changes. */
+static void place(struct bus *ports, unsigned number, uint32_t base, uint32_t size, bool on)
+{
+    const struct bus_range *range = &ports->ranges[number];
+    if (range->enabled != on || (on && range->base != base))
+        bus_move(ports, number, base, size, on);
+}
+
 static void map_apply(void *device)
 {
     struct piix4pm *pm = device;
@@ -244,8 +252,8 @@ static void map_apply(void *device)
     uint32_t smbba = load32(&config[REGISTER_SMBBA]) & 0xfff0;
     bool pm_on = (config[REGISTER_PMREGMISC] & PMREGMISC_PMIOSE) && pmba;
     bool smbus_on = (config[REGISTER_SMBHSTCFG] & SMB_HST_EN) && smbba;
-    bus_move(pm->wiring.ports, pm->wiring.pm_range, pmba, PIIX4PM_PORTS, pm_on);
-    bus_move(pm->wiring.ports, pm->wiring.smbus_range, smbba, PIIX4PM_SMBUS_PORTS, smbus_on);
+    place(pm->wiring.ports, pm->wiring.pm_range, pmba, PIIX4PM_PORTS, pm_on);
+    place(pm->wiring.ports, pm->wiring.smbus_range, smbba, PIIX4PM_SMBUS_PORTS, smbus_on);
 }
 
 static void config_changed(void *device, unsigned offset, unsigned bytes)
