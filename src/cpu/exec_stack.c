@@ -88,8 +88,8 @@ EACH_SIZE_OF(PUSH_SEGMENT, gs, GS)
     HANDLER(popa_##bits)                                                                           \
     {                                                                                              \
         uint##bits##_t value[8];                                                                   \
-        for (unsigned r = RAX; r <= RDI; r++) {                                                    \
-            if (stack_read##bits(cpu, (RDI - r) * (bits / 8), &value[r]))                          \
+        for (unsigned i = 0; i < 8; i++) {                                                         \
+            if (stack_read##bits(cpu, i * (bits / 8), &value[RDI - i]))                            \
                 return CPU_FAULT;                                                                  \
         }                                                                                          \
         stack_set(cpu, cpu->s.gpr[RSP] + bits);                                                    \

@@ -333,7 +333,7 @@ static int ins_one(struct cpu *cpu, const struct insn *insn)
     uint16_t port = register_read16(cpu, RDX);
     uint64_t mask = string_mask(insn), target = cpu->s.gpr[RDI] & mask;
     /* The device is read only when the store cannot fault. */
-    if (cpu_check_io(cpu, port, bytes) || memory_probe_write(cpu, es, target, bytes))
+    if (memory_probe_write(cpu, es, target, bytes))
         return CPU_FAULT;
     uint64_t value = cpu->bus.port_read(cpu->bus.context, cpu, port, bytes);
     if (memory_write_block(cpu, es, target, &value, bytes))
@@ -347,18 +347,20 @@ static int outs_one(struct cpu *cpu, const struct insn *insn)
     unsigned bytes = string_io_bytes(insn);
     uint16_t port = register_read16(cpu, RDX);
     uint64_t mask = string_mask(insn), value = 0;
-    if (cpu_check_io(cpu, port, bytes)
-        || memory_read_block(cpu, insn->seg, cpu->s.gpr[RSI] & mask, &value, bytes))
+    if (memory_read_block(cpu, insn->seg, cpu->s.gpr[RSI] & mask, &value, bytes))
         return CPU_FAULT;
     cpu->bus.port_write(cpu->bus.context, cpu, port, value, bytes);
     string_advance(cpu, RSI, mask, bytes, 1);
     return 0;
 }
 
+/* The port must be allowed even when the counter is 0. */
 #define STRING_IO(name)                                                                            \
     HANDLER(name)                                                                                  \
     {                                                                                              \
         uint64_t wanted;                                                                           \
+        if (cpu_check_io(cpu, register_read16(cpu, RDX), string_io_bytes(insn)))                   \
+            return CPU_FAULT;                                                                      \
         if (!string_repeated(insn))                                                                \
             return name##_one(cpu, insn);                                                          \
         if (!string_begin(cpu, insn, &wanted))                                                     \

@@ -82,7 +82,7 @@ static inline void flags_set_inc(struct cpu *cpu, uint64_t r, unsigned bits)
 static inline void flags_set_dec(struct cpu *cpu, uint64_t r, unsigned bits)
 {
     bool cf = flags_cf(cpu);
-    bool of = (r << (64 - bits)) == ~0ull >> 1 << (64 - bits);
+    bool of = (r << (64 - bits)) == (~0ull >> 1 & ~0ull << (64 - bits));
     cpu->flags_result = flags_extend(r, bits);
     cpu->flags_aux = ((r & 0xf) == 0xf ? AUX_AF : 0) | (cf ? AUX_CF : 0) | (cf != of ? AUX_CF_XOR_OF : 0);
 }

@@ -196,6 +196,7 @@ void guest_run(const struct test_case *test, struct outcome *outcome)
     cpu->s.gpr[RIP] = before->rip;
     cpu->s.rflags = before->rflags | FLAG_1 | FLAG_IF;
     load_fx(&before->fx);
+    memset(physmem_host(&memory, PAGE_CODE), 0xcc, 4096);
     memcpy(physmem_host(&memory, PAGE_CODE) + 4096 - test->length, test->bytes, test->length);
     memcpy(physmem_host(&memory, PAGE_DATA), before->data, DATA_BYTES);
     set_mode(test->code_bytes);

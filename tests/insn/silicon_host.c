@@ -143,6 +143,7 @@ static void start_case(ucontext_t *context)
     memcpy(fx, &before->fx, sizeof before->fx);
     context->uc_mcontext.fpregs->mxcr_mask = mask;
     *(uint64_t *)(void *)(fx + 512) |= 3;
+    memset(code_alias, 0xcc, 4096);
     memcpy(code_alias + 4096 - test->length, test->bytes, test->length);
     memcpy(data, before->data, DATA_BYTES);
     set_data_segments(test->code_bytes == 2 ? LDT_DATA : FLAT);
