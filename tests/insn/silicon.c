@@ -203,19 +203,20 @@ static void report_rows(void)
     unsigned never = 0;
     for (unsigned row = 0; row < opcode_row_count; row++) {
         const char *why = generate_refuses(row);
-        if (ran[row] || options.row)
+        if (ran[row] || options.row || options.only >= 0)
             continue;
         never++;
         if (options.verbose || !why)
             printf("never ran: %s (map %u, opcode %02x): %s\n", opcode_rows[row].name,
                    opcode_rows[row].map, opcode_rows[row].opcode, why ? why : "no case of it was good");
     }
-    printf("%u of %u rows never ran\n", never, opcode_row_count);
+    if (!options.row && options.only < 0)
+        printf("%u of %u rows never ran\n", never, opcode_row_count);
 }
 
 static void report_failed_rows(void)
 {
-    if (failures)
+    if (failures && options.only < 0)
         printf("rows that differ, of the cases of each:\n");
     for (unsigned row = 0; row < opcode_row_count; row++)
         if (failed[row])

@@ -1,15 +1,69 @@
 /*
- * Compares the outcomes of a case. What the manual leaves undefined is not
- * compared: the flags that the row names, and the results named here.
+ * Compares the outcomes of a case. What the manual leaves undefined, or where
+ * AMD and Intel differ, is not compared: the flags that the row names, and
+ * what the table of allowances names.
  */
 #include "silicon.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/cpu.h"
 #include "cpu/opcode.h"
 
 static char text[400];
+
+/* What need not agree. */
+#define FREE_PLACE 0x01     /* where inside its operands a page fault strikes */
+#define FREE_WRITE 0x02     /* whether the page fault is by a write */
+#define FREE_FAULT 0x04     /* registers, memory and x87 state after a fault */
+#define FREE_CONDITION 0x08 /* x87 condition codes C0..C3 */
+#define FREE_C1 0x10        /* only C1 */
+#define FREE_LAST_BITS 0x20 /* the last bits of an x87 result, and its rounding flags */
+#define FREE_APPROXIMATE 0x40 /* single precision, 11 bits */
+#define FREE_ENVIRONMENT 0x80 /* stores pointers of the last x87 instruction */
+#define FREE_ALIGNMENT 0x100 /* #GP for misaligned operands */
+
+static const struct { const char *prefix; unsigned free; } allowances[] = {
+    { "CMPS", FREE_PLACE },
+    { "ARPL", FREE_WRITE },
+    { "MASKMOV", FREE_PLACE | FREE_FAULT },
+    { "POPA", FREE_FAULT },
+    { "SHA1", FREE_ALIGNMENT },
+    { "SHA256", FREE_ALIGNMENT },
+    { "RCP", FREE_APPROXIMATE },
+    { "RSQRT", FREE_APPROXIMATE },
+    { "CVTPS2PI", FREE_FAULT },
+    { "CVTPD2PI", FREE_FAULT },
+    { "CVTTPS2PI", FREE_FAULT },
+    { "CVTTPD2PI", FREE_FAULT },
+    { "FXSAVE", FREE_PLACE | FREE_FAULT | FREE_ENVIRONMENT },
+    { "FXRSTOR", FREE_PLACE | FREE_FAULT },
+    { "FNSAVE", FREE_PLACE | FREE_FAULT | FREE_ENVIRONMENT | FREE_CONDITION },
+    { "FRSTOR", FREE_PLACE | FREE_FAULT },
+    { "FNSTENV", FREE_PLACE | FREE_FAULT | FREE_ENVIRONMENT | FREE_CONDITION },
+    { "FLDENV", FREE_PLACE | FREE_FAULT },
+    { "FCMOV", FREE_CONDITION },
+    { "FCOMI", FREE_CONDITION },
+    { "FUCOMI", FREE_CONDITION },
+    { "FFREE", FREE_CONDITION },
+    { "F2XM1", FREE_LAST_BITS },
+    { "FYL2X", FREE_LAST_BITS },
+    { "FPTAN", FREE_LAST_BITS },
+    { "FPATAN", FREE_LAST_BITS },
+    { "FSIN", FREE_LAST_BITS },
+    { "FCOS", FREE_LAST_BITS },
+};
+
+static unsigned allowed(const struct insn *insn)
+{
+    const char *name = opcode_rows[insn->row].name;
+    unsigned found = 0;
+    for (unsigned i = 0; i < sizeof allowances / sizeof allowances[0]; i++)
+        if (!strncmp(name, allowances[i].prefix, strlen(allowances[i].prefix)))
+            found |= allowances[i].free;
+    return found;
+}
 
 static const char *differ(const char *what, uint64_t host, uint64_t guest)
 {
@@ -71,37 +125,49 @@ static const char *compare_registers(const struct test_case *test, const struct 
     return NULL;
 }
 
-static const char *compare_fx(const struct test_case *test, const struct fx_image *host,
-                              const struct fx_image *guest)
+/* Equal but for the low half of the significand. */
+static bool near_single(uint32_t a, uint32_t b)
 {
-    if (host->mxcsr != guest->mxcsr)
-        return differ("mxcsr", host->mxcsr, guest->mxcsr);
+    int64_t distance = (int64_t)a - (int64_t)b;
+    return a == b || ((a ^ b) >> 31 == 0 && llabs(distance) < 1 << 13);
+}
+
+static const char *compare_xmm(const struct test_case *test, const struct fx_image *host,
+                               const struct fx_image *guest, unsigned free)
+{
     for (unsigned i = 0; i < (test->code_bytes == 8 ? 16 : 8); i++) {
-        if (!memcmp(host->xmm[i], guest->xmm[i], 16))
-            continue;
         uint64_t h[2], g[2];
         memcpy(h, host->xmm[i], 16);
         memcpy(g, guest->xmm[i], 16);
+        bool same = h[0] == g[0] && h[1] == g[1];
+        if (!same && free & FREE_APPROXIMATE)
+            same = near_single((uint32_t)h[0], (uint32_t)g[0])
+                   && near_single((uint32_t)(h[0] >> 32), (uint32_t)(g[0] >> 32))
+                   && near_single((uint32_t)h[1], (uint32_t)g[1])
+                   && near_single((uint32_t)(h[1] >> 32), (uint32_t)(g[1] >> 32));
+        if (same)
+            continue;
         snprintf(text, sizeof text, "xmm%u: host %016llx_%016llx, interpreter %016llx_%016llx", i,
                  (unsigned long long)h[1], (unsigned long long)h[0], (unsigned long long)g[1],
                  (unsigned long long)g[0]);
         return text;
     }
-    if (host->fcw != guest->fcw)
-        return differ("fcw", host->fcw, guest->fcw);
-    if (host->fsw != guest->fsw)
-        return differ("fsw", host->fsw, guest->fsw);
-    if (host->ftw != guest->ftw)
-        return differ("ftw", host->ftw, guest->ftw);
+    return NULL;
+}
+
+static const char *compare_st(const struct fx_image *host, const struct fx_image *guest, unsigned free)
+{
     for (unsigned i = 0; i < 8; i++) {
-        if (!memcmp(host->st[i].bytes, guest->st[i].bytes, 10))
-            continue;
         uint64_t h, g;
         uint16_t he, ge;
         memcpy(&h, host->st[i].bytes, 8);
         memcpy(&g, guest->st[i].bytes, 8);
         memcpy(&he, host->st[i].bytes + 8, 2);
         memcpy(&ge, guest->st[i].bytes + 8, 2);
+        if (h == g && he == ge)
+            continue;
+        if (free & FREE_LAST_BITS && he == ge && llabs((int64_t)(h - g)) < 16)
+            continue;
         snprintf(text, sizeof text, "st%u: host %04x_%016llx, interpreter %04x_%016llx", i, he,
                  (unsigned long long)h, ge, (unsigned long long)g);
         return text;
@@ -109,16 +175,85 @@ static const char *compare_fx(const struct test_case *test, const struct fx_imag
     return NULL;
 }
 
-/* Which of two operands of CMPS faults first, and whether ARPL reads before it
- * asks for writing, is the processor's choice; so is which byte of a masked
- * store. */
-static const char *compare_page_fault(const struct insn *insn, const struct outcome *host,
-                                      const struct outcome *guest)
+static const char *compare_fx(const struct test_case *test, const struct fx_image *host,
+                              const struct fx_image *guest, unsigned free)
 {
-    const char *name = opcode_rows[insn->row].name;
-    if (host->address != guest->address && strcmp(name, "CMPS") && strncmp(name, "MASKMOV", 7))
+    unsigned status = 0xffff;
+    const char *difference;
+    if (free & FREE_CONDITION)
+        status &= ~0x4700u;
+    if (free & (FREE_C1 | FREE_LAST_BITS))
+        status &= ~0x0200u;
+    if (free & FREE_LAST_BITS)
+        status &= ~0x0020u;
+    if (host->mxcsr != guest->mxcsr)
+        return differ("mxcsr", host->mxcsr, guest->mxcsr);
+    if ((difference = compare_xmm(test, host, guest, free)) != NULL)
+        return difference;
+    if (host->fcw != guest->fcw)
+        return differ("fcw", host->fcw, guest->fcw);
+    if ((host->fsw ^ guest->fsw) & status)
+        return differ("fsw", host->fsw, guest->fsw);
+    if (host->ftw != guest->ftw)
+        return differ("ftw", host->ftw, guest->ftw);
+    return compare_st(host, guest, free);
+}
+
+/* Offset in the data pages of the memory operand. */
+static uint64_t operand_offset(const struct test_case *test, const struct insn *insn)
+{
+    const uint64_t *gpr = test->before.gpr;
+    uint64_t sum = (uint64_t)insn->disp;
+    if (insn->base < RIP)
+        sum += gpr[insn->base];
+    else if (insn->base == RIP)
+        sum += test->before.rip;
+    if (insn->index < RIP)
+        sum += gpr[insn->index] << insn->scale;
+    return (sum & (~0ull >> insn->address_shift)) + data_base(test->code_bytes) - DATA_START;
+}
+
+/* Whether byte `i` of the image that FNSTENV, FNSAVE or FXSAVE stored is free:
+ * opcode and pointers of the last x87 instruction, and what is reserved. */
+static bool environment_byte(const struct insn *insn, uint64_t i)
+{
+    if (!strncmp(opcode_rows[insn->row].name, "FXSAVE", 6))
+        return (i >= 6 && i < 24) || (i >= 28 && i < 32) || (i >= 416 && i < 512);
+    return insn->operand_bytes == 2 ? i >= 6 && i < 14 : (i >= 12 && i < 28) || i == 2 || i == 3
+                                                             || i == 6 || i == 7 || i == 10 || i == 11;
+}
+
+static const char *compare_memory(const struct test_case *test, const struct insn *insn,
+                                  const uint8_t *host, const uint8_t *guest, unsigned free)
+{
+    uint64_t operand = operand_offset(test, insn);
+    for (unsigned i = 0; i < DATA_BYTES; i++) {
+        if (host[i] == guest[i])
+            continue;
+        if (free & FREE_ENVIRONMENT && environment_byte(insn, i - operand))
+            continue;
+        snprintf(text, sizeof text, "memory at %llx (operand + %llx): host %02x, interpreter %02x",
+                 DATA_START + i, (unsigned long long)(i - operand), host[i], guest[i]);
+        return text;
+    }
+    return NULL;
+}
+
+static const char *compare_fault(const struct outcome *host, const struct outcome *guest, unsigned free)
+{
+    if (host->vector != guest->vector) {
+        snprintf(text, sizeof text, "vector (255: none): host %u error %x address %llx rip %llx, "
+                 "interpreter %u error %x address %llx rip %llx", host->vector, host->error,
+                 (unsigned long long)host->address, (unsigned long long)host->after.rip,
+                 guest->vector, guest->error, (unsigned long long)guest->address,
+                 (unsigned long long)guest->after.rip);
+        return text;
+    }
+    if (host->vector != VECTOR_PF)
+        return NULL;
+    if (host->address != guest->address && !(free & FREE_PLACE))
         return differ("page fault at", host->address, guest->address);
-    if ((host->error ^ guest->error) & 2 && strcmp(name, "ARPL"))
+    if ((host->error ^ guest->error) & 2 && !(free & FREE_WRITE))
         return differ("page fault by a write", host->error, guest->error);
     return NULL;
 }
@@ -128,33 +263,22 @@ const char *compare(const struct test_case *test, const struct outcome *host,
 {
     const struct insn *insn = guest_decode(test);
     const struct machine_state *h = &host->after, *g = &guest->after;
+    unsigned free = allowed(insn);
     const char *difference;
-    if (host->vector != guest->vector) {
-        snprintf(text, sizeof text, "vector (255: none): host %u error %x address %llx rip %llx, "
-                 "interpreter %u error %x address %llx rip %llx", host->vector, host->error,
-                 (unsigned long long)host->address, (unsigned long long)h->rip, guest->vector,
-                 guest->error, (unsigned long long)guest->address, (unsigned long long)g->rip);
-        return text;
-    }
-    if (host->vector == VECTOR_PF && (difference = compare_page_fault(insn, host, guest)) != NULL)
+    if (free & FREE_ALIGNMENT && guest->vector == VECTOR_GP)
+        return NULL;
+    if ((difference = compare_fault(host, guest, free)) != NULL)
         return difference;
     if (h->rip != g->rip)
         return differ("rip", h->rip, g->rip);
-    if (undefined_result(test, insn))
+    if (undefined_result(test, insn) || (host->vector != VECTOR_NONE && free & FREE_FAULT))
         return NULL;
     if ((difference = compare_registers(test, h, g)) != NULL)
         return difference;
     uint64_t mask = compared_flags(test, insn);
     if ((h->rflags ^ g->rflags) & mask)
         return differ("flags", h->rflags & mask, g->rflags & mask);
-    if ((difference = compare_fx(test, &h->fx, &g->fx)) != NULL)
+    if ((difference = compare_fx(test, &h->fx, &g->fx, free)) != NULL)
         return difference;
-    for (unsigned i = 0; i < DATA_BYTES; i++) {
-        if (h->data[i] == g->data[i])
-            continue;
-        snprintf(text, sizeof text, "memory at %llx: host %02x, interpreter %02x",
-                 DATA_START + i, h->data[i], g->data[i]);
-        return text;
-    }
-    return NULL;
+    return compare_memory(test, insn, h->data, g->data, free);
 }
