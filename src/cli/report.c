@@ -47,7 +47,8 @@ void report_trace(FILE *to, const char *path, const struct trace_info *info)
     char records[REPORT_NUMBER], bytes[REPORT_NUMBER];
     fprintf(to, "groundhog: trace %s: %s bytes, level %s, %s digests\n", path,
             report_number(bytes, info->file_bytes), trace_level_text(info->level),
-            report_number(records, info->kinds[TRACE_DIGEST].records));
+            report_number(records, info->kinds[TRACE_DIGEST].records +
+                                       info->kinds[TRACE_END].records));
     fprintf(to, "  %-14s %14s %14s\n", "kind", "records", "bytes");
     uint64_t accounted = 0;
     for (unsigned kind = 0; kind < TRACE_KINDS; kind++) {
