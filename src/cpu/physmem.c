@@ -91,6 +91,8 @@ void physmem_remapped(struct physmem *memory)
 {
     if (memory->listener.remapped)
         memory->listener.remapped(memory->listener.context);
+    if (memory->map_changed)
+        memory->map_changed(memory->map_context);
 }
 
 void physmem_set_a20(struct physmem *memory, bool enabled)

@@ -63,6 +63,9 @@ struct physmem {
     uint32_t *dirty;      /* RAM pages written since physmem_clean, any order */
     uint32_t dirty_count;
     struct physmem_listener listener;
+    /* Told after the map may have changed, for whoever logs it. May be NULL. */
+    void (*map_changed)(void *context);
+    void *map_context;
 };
 
 /*

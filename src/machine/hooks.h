@@ -27,6 +27,7 @@ enum cpu_signal {
     SIGNAL_INIT,
     SIGNAL_STARTUP, /* value: the vector */
     SIGNAL_SMI,
+    SIGNAL_RESET,   /* of the whole machine; told for vCPU 0 */
 };
 
 enum input_kind {

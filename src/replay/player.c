@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/board.h"
 #include "replay/player_internal.h"
 #include "util/bits.h"
 
@@ -32,8 +33,8 @@ static bool is_fed(const struct player *player, const struct trace_event *event)
 {
     if (!player->options.isolated)
         return trace_is_input(event->kind);
-    return event->kind == TRACE_INTERRUPT || event->kind == TRACE_DMA_DATA ||
-           (event->kind >= TRACE_CPU_NMI && event->kind <= TRACE_CPU_SMI);
+    return trace_is_input(event->kind) || event->kind == TRACE_INTERRUPT ||
+           (event->kind >= TRACE_CPU_NMI && event->kind <= TRACE_MACHINE_RESET);
 }
 
 /* The first record from `record` on that is fed, or is a point. */
@@ -109,6 +110,9 @@ static int build(struct player *player, const struct description *description,
     if (!machine)
         return ERROR_FILE;
     player->machine = machine;
+    memory_map_take(&player->place.map, &machine->memory);
+    machine->memory.map_changed = player_map_changed;
+    machine->memory.map_context = player;
     int code = dirty_init(&player->dirty, &machine->memory);
     if (code == 0)
         code = digest_init(&player->digest, machine, &player->dirty);
@@ -117,6 +121,12 @@ static int build(struct player *player, const struct description *description,
                                                  player->options.checkpoint_bytes);
         if (!player->checkpoints)
             code = ERROR_MEMORY;
+    }
+    for (unsigned drive = 0; code == 0 && player->checkpoints && drive < DESCRIPTION_DRIVES;
+         drive++) {
+        struct disk *disk = board_disk(machine->board, drive);
+        if (disk)
+            checkpoints_add_disk(player->checkpoints, disk);
     }
     if (code < 0)
         error_set(error, code, "no memory for the replay");
@@ -351,7 +361,12 @@ uint64_t player_checkpoint_before(const struct player *player, uint64_t instruct
 
 static int restore(struct player *player, uint32_t number)
 {
+    struct physmem *memory = &player->machine->memory;
+    player->restoring = true;
     int code = checkpoints_restore(player->checkpoints, number, &player->place);
+    if (code == 0 && player->options.isolated) /* there is no chipset to map it */
+        memory_map_apply(memory, player->place.map.payload, player->place.map.length);
+    player->restoring = false;
     if (code < 0)
         return player->status = error_set(&player->error, code, "no memory to go back");
     player->status = 0;

@@ -80,6 +80,9 @@ static void name_component(const struct trace_event *event, char *name, size_t s
     case TRACE_END:
         snprintf(name, size, "machine");
         break;
+    case TRACE_MEMORY_MAP:
+        snprintf(name, size, "memory map");
+        break;
     default:
         snprintf(name, size, "%s", trace_is_input(event->kind) ? "inputs" : "interrupts");
     }
@@ -115,7 +118,10 @@ bool player_compare_missed(struct player *player)
 {
     const struct trace_event *event = player->event;
     char name[24];
-    if (!event || player_time(player, event->at) >= player_now(player))
+    struct position due = event ? event->at : (struct position){0, 0};
+    if (event)
+        due.instructions = player_feed_count(player, event);
+    if (!event || player_time(player, due) >= player_now(player))
         return true;
     /* Idle time that is under way is not over yet. */
     if (event->kind == TRACE_IDLE &&

@@ -29,8 +29,11 @@ static void feed_value(struct player *player, struct trace_event *live)
     if (!player->options.isolated || !player->event || player->event->kind != live->kind)
         return;
     live->value = player->event->value;
-    if (live->kind == TRACE_INTERRUPT)
-        machine_cpu_interrupt(player->machine, live->cpu, false);
+    if (live->kind != TRACE_INTERRUPT)
+        return;
+    machine_cpu_interrupt(player->machine, live->cpu, false);
+    /* The slice was measured while this was the next record to stop for. */
+    machine_interrupt_slice(player->machine);
 }
 
 static uint64_t observe(void *context, unsigned cpu, enum observation kind, uint64_t address,
@@ -55,12 +58,13 @@ static uint64_t observe(void *context, unsigned cpu, enum observation kind, uint
 static void signal_seen(void *context, unsigned cpu, enum cpu_signal signal, uint64_t value)
 {
     struct player *player = context;
-    if (!has_events(player) || player->feeding)
+    if (!has_events(player) || player->options.isolated)
         return;
     struct trace_event live = {
         .at = here(player),
         .kind = (uint8_t)trace_kind_of_signal(signal),
         .cpu = (uint8_t)cpu,
+        .bytes = player->machine->running_cpu != NULL,
         .value = value,
     };
     player_compare(player, &live);
@@ -69,7 +73,7 @@ static void signal_seen(void *context, unsigned cpu, enum cpu_signal signal, uin
 static void dma(void *context, uint64_t address, const void *bytes, uint64_t length)
 {
     struct player *player = context;
-    if (!has_events(player))
+    if (!has_events(player) || player->options.isolated)
         return;
     for (const uint8_t *from = bytes; length;) {
         struct trace_event live = {.at = here(player), .address = address};
@@ -80,6 +84,25 @@ static void dma(void *context, uint64_t address, const void *bytes, uint64_t len
         address += live.bytes;
         length -= live.bytes;
     }
+}
+
+void player_map_changed(void *context)
+{
+    struct player *player = context;
+    struct memory_map map;
+    if (!has_events(player) || player->options.isolated || player->restoring)
+        return;
+    memory_map_take(&map, &player->machine->memory);
+    if (memory_map_equal(&map, &player->place.map))
+        return;
+    player->place.map = map;
+    struct trace_event live = {
+        .at = here(player),
+        .kind = TRACE_MEMORY_MAP,
+        .bytes = map.length,
+        .payload = map.payload,
+    };
+    player_compare(player, &live);
 }
 
 /* Output of a stretch that is played again is not shown again. */
@@ -110,7 +133,7 @@ static uint64_t next_input(void *context)
     if (!player->event)
         return UINT64_MAX;
     if (player->next_input < player->chunk.count)
-        return player->chunk.events[player->next_input].at.instructions;
+        return player_feed_count(player, &player->chunk.events[player->next_input]);
     if (player->place.cursor.chunk + 1 == trace_reader_chunks(player->reader))
         return UINT64_MAX;
     uint64_t last = player->chunk.last.instructions;
@@ -131,60 +154,84 @@ static void feed_input(struct player *player)
     machine_input(player->machine, kind, unit, value);
 }
 
-static void feed_signal(struct player *player)
+static void feed_signal(struct player *player, const struct trace_event *event)
 {
     struct machine *machine = player->machine;
-    unsigned cpu = player->event->cpu, value = (unsigned)player->event->value;
-    uint8_t kind = player->event->kind;
-    player_consume(player);
-    player->feeding = true;
-    if (kind == TRACE_CPU_NMI)
-        machine_cpu_nmi(machine, cpu);
-    else if (kind == TRACE_CPU_INIT)
-        machine_cpu_init(machine, cpu);
-    else if (kind == TRACE_CPU_STARTUP)
-        machine_cpu_startup(machine, cpu, (uint8_t)value);
-    else
-        machine_cpu_smi(machine, cpu);
-    player->feeding = false;
+    switch (event->kind) {
+    case TRACE_CPU_NMI: machine_cpu_nmi(machine, event->cpu); break;
+    case TRACE_CPU_INIT: machine_cpu_init(machine, event->cpu); break;
+    case TRACE_CPU_STARTUP:
+        machine_cpu_startup(machine, event->cpu, (uint8_t)event->value);
+        break;
+    case TRACE_CPU_SMI: machine_cpu_smi(machine, event->cpu); break;
+    default: machine_reset_request(machine);
+    }
 }
 
-/* Isolated: everything at this position that no vCPU asks for. */
-static void feed_isolated(struct player *player)
+static void feed_map(struct player *player, const struct trace_event *event)
 {
-    while (player->event && !player_broken(player) &&
-           position_equal(player->event->at, here(player))) {
-        const struct trace_event *event = player->event;
-        if (event->cpu >= player->machine->cpu_count) {
-            player_diverge(player, "interrupts", -1, "the machine has no such vCPU");
-        } else if (trace_is_input(event->kind)) {
-            player_consume(player);
-        } else if (event->kind == TRACE_INTERRUPT) {
-            machine_cpu_interrupt(player->machine, event->cpu, true);
-            return;
-        } else if (event->kind >= TRACE_CPU_NMI && event->kind <= TRACE_CPU_SMI) {
-            feed_signal(player);
-        } else if (event->kind == TRACE_DMA_DATA) {
-            physmem_write(&player->machine->memory, event->address, event->payload,
-                          event->bytes);
-            player_consume(player);
-        } else {
-            return;
-        }
+    struct physmem *memory = &player->machine->memory;
+    if (!memory_map_apply(memory, event->payload, event->bytes))
+        player_diverge(player, "memory map", -1, "it does not fit this machine");
+    else
+        memory_map_take(&player->place.map, memory);
+}
+
+/* One record that no vCPU asks for; false when it is none. */
+static bool feed_one(struct player *player)
+{
+    const struct trace_event *event = player->event;
+    struct position at = here(player);
+    if (player_feed_count(player, event) != at.instructions || event->at.idle_ns != at.idle_ns)
+        return false;
+    if (event->cpu >= player->machine->cpu_count) {
+        player_diverge(player, "interrupts", -1, "the machine has no such vCPU");
+        return false;
     }
+    switch (event->kind) {
+    case TRACE_INTERRUPT: /* consumed when the vCPU takes it */
+        machine_cpu_interrupt(player->machine, event->cpu, true);
+        return false;
+    case TRACE_CPU_NMI:
+    case TRACE_CPU_INIT:
+    case TRACE_CPU_STARTUP:
+    case TRACE_CPU_SMI:
+    case TRACE_MACHINE_RESET:
+        feed_signal(player, event);
+        break;
+    case TRACE_MEMORY_MAP:
+        feed_map(player, event);
+        break;
+    case TRACE_DMA_DATA:
+        physmem_write(&player->machine->memory, event->address, event->payload, event->bytes);
+        break;
+    case TRACE_DMA:
+        player_diverge(player, "dma", -1, "an isolated replay needs --log full for DMA");
+        return false;
+    default:
+        if (!trace_is_input(event->kind))
+            return false;
+    }
+    player_consume(player);
+    return true;
 }
 
 static void inputs(void *context)
 {
     struct player *player = context;
     uint64_t count = player->machine->clock.s.instructions;
-    if (player->options.isolated)
-        feed_isolated(player);
-    else
-        while (player->event && !player_broken(player) && trace_is_input(player->event->kind) &&
-               position_equal(player->event->at, here(player)))
+    while (player->event && !player_broken(player)) {
+        if (player->options.isolated) {
+            if (!feed_one(player))
+                break;
+        } else if (trace_is_input(player->event->kind) &&
+                   position_equal(player->event->at, here(player))) {
             feed_input(player);
-    if (player->event && !player_broken(player))
+        } else {
+            break;
+        }
+    }
+    if (!player_broken(player))
         player_compare_missed(player);
     if (count >= player->next_progress && player->door.progress) {
         player->next_progress = count + (1u << 20);

@@ -8,6 +8,7 @@
 #include "replay/checkpoint.h"
 #include "replay/digest.h"
 #include "replay/dirty.h"
+#include "replay/memory_map.h"
 #include "replay/player.h"
 
 /* What belongs to a position, and so to each checkpoint. Plain data. */
@@ -18,8 +19,9 @@ struct player_place {
     uint64_t output;            /* hash of the output stream */
     uint64_t output_bytes;
     uint64_t digests, events;
+    struct memory_map map;      /* as it last was */
     bool fresh;                 /* the first moment of this instruction count */
-    uint8_t pad[7];
+    uint8_t pad[3];
 };
 
 struct player {
@@ -42,7 +44,7 @@ struct player {
     struct dirty dirty;
     struct digest digest;
     struct checkpoints *checkpoints;
-    bool feeding;                    /* the player itself signals a vCPU */
+    bool restoring;                  /* a checkpoint: nothing is compared */
     bool pause;                      /* machine_run is to return: a record is due */
     bool finished;                   /* the trace is played to its end */
     int signal;
@@ -76,6 +78,18 @@ static inline bool player_broken(const struct player *player)
 
 /* The hooks. */
 void player_hooks(struct player *player, struct hooks *hooks);
+
+/* Takes notice of a changed map. */
+void player_map_changed(void *context);
+
+/* The count at which a record that is fed is due. */
+static inline uint64_t player_feed_count(const struct player *player,
+                                         const struct trace_event *event)
+{
+    bool inside = player->options.isolated && event->kind != TRACE_DMA_DATA &&
+                  event->kind != TRACE_MEMORY_MAP && event->bytes == 1;
+    return event->at.instructions + inside;
+}
 
 /* Reports a divergence at the cursor's record: `component` and what was seen.
  * `cpu` -1: no vCPU. Only the first one counts. */

@@ -7,6 +7,7 @@
 
 #include "replay/digest.h"
 #include "replay/live.h"
+#include "replay/memory_map.h"
 #include "replay/runner.h"
 
 #define ADVANCE_EVERY (16ull << 20) /* the writer is told the position so often */
@@ -20,6 +21,7 @@ struct recorder {
     struct dirty dirty;
     struct digest digest;
     struct digest_table told;
+    struct memory_map map; /* as last told */
     uint64_t digests;
 };
 
@@ -61,6 +63,7 @@ static void signal_seen(void *context, unsigned cpu, enum cpu_signal signal, uin
         .at = here(recorder),
         .kind = (uint8_t)trace_kind_of_signal(signal),
         .cpu = (uint8_t)cpu,
+        .bytes = recorder->live.machine->running_cpu != NULL,
         .value = value,
     };
     trace_writer_add(recorder->writer, &event);
@@ -79,6 +82,23 @@ static void dma(void *context, uint64_t address, const void *bytes, uint64_t len
         address += event.bytes;
         length -= event.bytes;
     }
+}
+
+static void map_changed(void *context)
+{
+    struct recorder *recorder = context;
+    struct memory_map map;
+    memory_map_take(&map, &recorder->live.machine->memory);
+    if (memory_map_equal(&map, &recorder->map) || !logs_events(recorder))
+        return;
+    recorder->map = map;
+    struct trace_event event = {
+        .at = here(recorder),
+        .kind = TRACE_MEMORY_MAP,
+        .bytes = map.length,
+        .payload = map.payload,
+    };
+    trace_writer_add(recorder->writer, &event);
 }
 
 static void output(void *context, unsigned unit, const uint8_t *bytes, uint64_t length)
@@ -229,6 +249,9 @@ static int create_machine(struct recorder *recorder, const struct description *d
     if (!machine)
         return ERROR_FILE;
     recorder->live.machine = machine;
+    memory_map_take(&recorder->map, &machine->memory);
+    machine->memory.map_changed = map_changed;
+    machine->memory.map_context = recorder;
     if (dirty_init(&recorder->dirty, &machine->memory) < 0 ||
         digest_init(&recorder->digest, machine, &recorder->dirty) < 0)
         return error_set(error, ERROR_MEMORY, "no memory for digests");

@@ -69,6 +69,7 @@ enum trace_kind trace_kind_of_signal(enum cpu_signal signal)
     case SIGNAL_INIT: return TRACE_CPU_INIT;
     case SIGNAL_STARTUP: return TRACE_CPU_STARTUP;
     case SIGNAL_SMI: return TRACE_CPU_SMI;
+    case SIGNAL_RESET: return TRACE_MACHINE_RESET;
     }
     return TRACE_KINDS;
 }

@@ -411,7 +411,7 @@ static bool plausible(const struct decoder *decoder, const struct trace_event *e
     case TRACE_NMI:
     case TRACE_INTERRUPT:
     case TRACE_CPU_STARTUP:
-        return event->address < 256 && event->value < 256;
+        return event->address < 256 && event->value < 256 && event->bytes < 2;
     case TRACE_PORT_READ:
         return event->bytes >= 1 && event->bytes <= 4 && event->address < 65536;
     case TRACE_MMIO_READ:

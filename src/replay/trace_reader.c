@@ -315,10 +315,17 @@ static void info_begin(const struct trace_reader *reader, struct trace_info *inf
 static void info_add(const struct trace_reader *reader, struct trace_info *info)
 {
     const struct trace_chunk_header *chunk = &reader->chunk;
+    const uint64_t *bytes = reader->decoded.kind_bytes;
+    /* Hashes do not compress: they count in full. */
+    uint64_t hashes = bytes[TRACE_DIGEST] + bytes[TRACE_END];
+    uint64_t packed = chunk->packed_length, raw = chunk->raw_length;
+    uint64_t rest = hashes < packed ? packed - hashes : 0;
     for (unsigned kind = 0; kind < TRACE_KINDS; kind++) {
+        bool hash = kind == TRACE_DIGEST || kind == TRACE_END;
         info->kinds[kind].records += reader->decoded.kind_records[kind];
-        info->kinds[kind].packed_bytes += reader->decoded.kind_bytes[kind] *
-                                          chunk->packed_length / (chunk->raw_length | 1);
+        info->kinds[kind].packed_bytes +=
+            hash && hashes <= packed ? bytes[kind]
+                                     : bytes[kind] * rest / (raw > hashes ? raw - hashes : 1);
     }
     info->chunks++;
     info->records += chunk->records;

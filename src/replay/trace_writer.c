@@ -18,7 +18,7 @@
 #define LEVEL_OF_COMPRESSION 19
 #define CHUNK_BYTES (2u << 20)              /* closed when it holds so many, unpacked */
 #define CHUNK_INSTRUCTIONS (256ull << 20)   /* or spans so many; the first ones fewer */
-#define CHUNK_IDLE_NS (64 * NS_PER_SECOND)  /* or so much idle time */
+#define CHUNK_IDLE_NS (300 * NS_PER_SECOND) /* or so much idle time */
 #define CHUNK_INPUT_IDLE_NS NS_PER_SECOND   /* or so much and holds an input */
 
 _Static_assert(CHUNK_BYTES + 2 * TRACE_PAYLOAD_BYTES < TRACE_CHUNK_RAW_BYTES, "fits");
