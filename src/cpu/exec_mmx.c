@@ -132,7 +132,7 @@ int exec_mmx_maskmovq(struct cpu *cpu, const struct insn *insn)
     if (mmx_check(cpu))
         return CPU_FAULT;
     store64(value, mmx_read(cpu, insn->reg));
-    if (sse_masked_store(cpu, insn, value, byte_signs(mmx_read(cpu, insn->rm))))
+    if (sse_masked_store(cpu, insn, value, sizeof value, byte_signs(mmx_read(cpu, insn->rm))))
         return CPU_FAULT;
     mmx_enter(cpu);
     return 0;

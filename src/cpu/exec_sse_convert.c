@@ -110,21 +110,25 @@ static int cvtpi2ps(struct cpu *cpu, const struct insn *insn, uint64_t value)
     union xmm s = { .u64 = { value, 0 } }, d = s;
     if (sse_float_flags(cpu, fp_cvtdq2ps(&d, &s, cpu->s.mxcsr)))
         return CPU_FAULT;
-    mmx_enter(cpu);
     xmm_register(cpu, insn->reg)->u64[0] = d.u64[0];
     return 0;
 }
 
 int exec_cvtpi2ps_r(struct cpu *cpu, const struct insn *insn)
 {
-    return sse_mmx_check(cpu) ? CPU_FAULT : cvtpi2ps(cpu, insn, mmx_read(cpu, insn->rm));
+    if (sse_mmx_check(cpu) || cvtpi2ps(cpu, insn, mmx_read(cpu, insn->rm)))
+        return CPU_FAULT;
+    mmx_enter(cpu);
+    return 0;
 }
+
+/* With memory operands CVTPI2PS and CVTPI2PD do not touch the x87 state. */
 
 int exec_cvtpi2ps_m(struct cpu *cpu, const struct insn *insn)
 {
     union xmm s;
-    return sse_mmx_check(cpu) || sse_read64(cpu, insn, &s) ? CPU_FAULT
-                                                           : cvtpi2ps(cpu, insn, s.u64[0]);
+    return sse_check(cpu) || sse_read64(cpu, insn, &s) ? CPU_FAULT
+                                                       : cvtpi2ps(cpu, insn, s.u64[0]);
 }
 
 int exec_cvtpi2pd_r(struct cpu *cpu, const struct insn *insn)
@@ -137,7 +141,6 @@ int exec_cvtpi2pd_r(struct cpu *cpu, const struct insn *insn)
     return 0;
 }
 
-/* With a memory operand the x87 state is not touched. */
 int exec_cvtpi2pd_m(struct cpu *cpu, const struct insn *insn)
 {
     union xmm s;

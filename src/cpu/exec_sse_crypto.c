@@ -1,5 +1,8 @@
 /*
  * AES-NI, PCLMULQDQ and the SHA extensions. (SDM vol. 2; FIPS 197, FIPS 180-4)
+ *
+ * Ours: SHA's memory operands need no alignment, as on AMD's CPUs; the SDM wants
+ * 16 bytes.
  */
 #include "cpu/exec_vector.h"
 
@@ -244,12 +247,12 @@ static void sha256_rounds(union xmm *d, const union xmm *s, const union xmm *wk)
     *d = (union xmm){ .u32 = { f, e, b, a } };
 }
 
-SSE_HANDLERS_IMM(sha1rnds4)
-SSE_HANDLERS(sha1nexte)
-SSE_HANDLERS(sha1msg1)
-SSE_HANDLERS(sha1msg2)
-SSE_HANDLERS(sha256msg1)
-SSE_HANDLERS(sha256msg2)
+SSE_HANDLERS_IMM_READ(sha1rnds4, sse_read_unaligned)
+SSE_HANDLERS_READ(sha1nexte, sse_read_unaligned)
+SSE_HANDLERS_READ(sha1msg1, sse_read_unaligned)
+SSE_HANDLERS_READ(sha1msg2, sse_read_unaligned)
+SSE_HANDLERS_READ(sha256msg1, sse_read_unaligned)
+SSE_HANDLERS_READ(sha256msg2, sse_read_unaligned)
 
 int exec_sha256rnds2_r(struct cpu *cpu, const struct insn *insn)
 {
@@ -263,7 +266,7 @@ int exec_sha256rnds2_r(struct cpu *cpu, const struct insn *insn)
 int exec_sha256rnds2_m(struct cpu *cpu, const struct insn *insn)
 {
     union xmm s;
-    if (sse_check(cpu) || sse_read_aligned(cpu, insn, &s))
+    if (sse_check(cpu) || sse_read_unaligned(cpu, insn, &s))
         return CPU_FAULT;
     union xmm wk = *xmm_register(cpu, 0);
     sha256_rounds(xmm_register(cpu, insn->reg), &s, &wk);

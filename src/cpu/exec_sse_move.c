@@ -2,8 +2,8 @@
  * SSE data movement: MOVAPS, MOVUPS, MOVDQA, MOVQ, MOVSS, MOVD, MOVMSKPS,
  * non-temporal and masked stores, fences. (SDM vol. 2)
  *
- * Ours: MASKMOVDQU and MASKMOVQ with an all-zero mask access no memory; with
- * another mask they check the bytes from the first to the last selected one.
+ * Ours: MASKMOVDQU and MASKMOVQ check their whole operand for writing, whatever
+ * the mask.
  *
  * Not modelled: memory types and write combining; fences have nothing to do.
  */
@@ -292,20 +292,17 @@ int exec_movnti(struct cpu *cpu, const struct insn *insn)
     return memory_write32(cpu, insn->seg, address, register_read32(cpu, insn->reg));
 }
 
-/* Stores to DS:rDI the bytes of `value` whose mask byte has its sign set. */
+/* Stores to DS:rDI the bytes of `value` whose mask byte has its sign set; all
+ * `length` bytes must be writable. */
 int sse_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *value,
-                     unsigned mask)
+                     unsigned length, unsigned mask)
 {
-    unsigned seg = insn->seg;
     uint64_t limit = ~0ull >> insn->address_shift;
     uint64_t address = cpu->s.gpr[RDI];
-    if (!mask)
-        return 0;
-    unsigned first = (unsigned)__builtin_ctz(mask), last = 31 - (unsigned)__builtin_clz(mask);
-    if (memory_probe_write(cpu, seg, (address + first) & limit, last - first + 1))
+    if (memory_probe_write(cpu, insn->seg, address & limit, length))
         return CPU_FAULT;
-    for (unsigned i = first; i <= last; i++)
-        if (mask >> i & 1 && memory_write8(cpu, seg, (address + i) & limit, value[i]))
+    for (unsigned i = 0; i < length; i++)
+        if (mask >> i & 1 && memory_write8(cpu, insn->seg, (address + i) & limit, value[i]))
             return CPU_FAULT;
     return 0;
 }
@@ -315,7 +312,7 @@ int exec_maskmovdqu(struct cpu *cpu, const struct insn *insn)
     if (sse_check(cpu))
         return CPU_FAULT;
     const union xmm *m = xmm_register(cpu, insn->rm);
-    return sse_masked_store(cpu, insn, xmm_register(cpu, insn->reg)->u8,
+    return sse_masked_store(cpu, insn, xmm_register(cpu, insn->reg)->u8, 16,
                             byte_signs(m->u64[0]) | byte_signs(m->u64[1]) << 8);
 }
 

@@ -90,9 +90,9 @@ static inline uint32_t byte_signs(uint64_t v)
     return (uint32_t)((v & 0x8080808080808080ull) * 0x0002040810204081ull >> 56);
 }
 
-/* Stores the bytes of `value` that `mask` selects to DS:rDI (MASKMOVDQU). */
+/* Stores those of the `length` bytes of `value` that `mask` selects to DS:rDI. */
 int sse_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *value,
-                     unsigned mask);
+                     unsigned length, unsigned mask);
 
 /* MMX register n: the significand of physical x87 register n. */
 static inline uint64_t mmx_read(const struct cpu *cpu, unsigned n)

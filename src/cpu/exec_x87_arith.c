@@ -73,10 +73,10 @@ static bool is_nan(const struct x87_register *a)
 }
 
 /* A denormal in memory counts unless something of higher priority was found:
- * an invalid operation or a NaN. */
+ * an invalid operation, a NaN, a division by zero. */
 static unsigned with_denormal(unsigned status, unsigned loaded, const struct x87_register *st0)
 {
-    return loaded & FP_DE && !(status & FP_IE) && !is_nan(st0) ? status | FP_DE : status;
+    return loaded & FP_DE && !(status & (FP_IE | FP_ZE)) && !is_nan(st0) ? status | FP_DE : status;
 }
 
 /* ST(0) = f(ST(0), memory), or f(memory, ST(0)) when `reverse`. */
@@ -239,7 +239,8 @@ int exec_ftst(struct cpu *cpu, const struct insn *insn)
     return 0;
 }
 
-/* FCOMI: to ZF, PF, CF; the other arithmetic flags are cleared. */
+/* FCOMI: to ZF, PF, CF; the other arithmetic flags are cleared. C1 changes only
+ * with a stack fault. */
 static int compare_flags(struct cpu *cpu, const struct insn *insn, compare_function *f, bool pop)
 {
     unsigned i = insn->modrm & 7, status = FP_IE | FSW_SF | FSW_CODES;
@@ -247,7 +248,8 @@ static int compare_flags(struct cpu *cpu, const struct insn *insn, compare_funct
         return CPU_FAULT;
     if (!x87_empty(cpu, 0) && !x87_empty(cpu, i))
         status = f(x87_st(cpu, 0), x87_st(cpu, i), cpu->s.fcw);
-    if (x87_signal(cpu, insn, status & (FP_EXCEPTIONS | FSW_SF)) & FP_PRECOMPUTATION)
+    unsigned c1 = status & FSW_SF ? 0 : cpu->s.fsw & FSW_C1;
+    if (x87_signal(cpu, insn, (status & (FP_EXCEPTIONS | FSW_SF)) | c1) & FP_PRECOMPUTATION)
         return 0;
     flags_put(cpu, (status & FSW_C3 ? FLAG_ZF : 0) | (status & FSW_C2 ? FLAG_PF : 0)
                        | (status & FSW_C0 ? FLAG_CF : 0));
@@ -452,12 +454,14 @@ static int remainder_(struct cpu *cpu, const struct insn *insn, bool nearest)
     struct x87_register r = x87_indefinite;
     if (x87_begin(cpu, insn))
         return CPU_FAULT;
-    cpu->s.fsw &= (uint16_t)~FSW_CODES;
+    cpu->s.fsw &= (uint16_t)~FSW_C2;
     if (x87_empty(cpu, 0) || x87_empty(cpu, 1)) {
         if (!x87_underflow(cpu, insn))
             return 0;
     } else {
         unsigned status = fp_x87_remainder(&r, x87_st(cpu, 0), x87_st(cpu, 1), nearest, cpu->s.fcw);
+        if (!(status & FP_IE) && !is_nan(&r))
+            cpu->s.fsw &= (uint16_t)~(FSW_C0 | FSW_C3);
         if (x87_signal(cpu, insn, status) & FP_PRECOMPUTATION)
             return 0;
     }

@@ -303,6 +303,7 @@ int exec_ffree(struct cpu *cpu, const struct insn *insn)
 {
     if (x87_begin(cpu, insn))
         return CPU_FAULT;
+    cpu->s.fsw &= (uint16_t)~FSW_C1;
     x87_set_empty(cpu, insn->modrm & 7);
     return 0;
 }
@@ -312,8 +313,9 @@ int exec_ffreep(struct cpu *cpu, const struct insn *insn)
 {
     if (x87_begin(cpu, insn))
         return CPU_FAULT;
+    cpu->s.fsw &= (uint16_t)~FSW_C1;
     x87_set_empty(cpu, insn->modrm & 7);
-    x87_set_top(cpu, x87_physical(cpu, 1));
+    x87_pop(cpu);
     return 0;
 }
 

@@ -265,6 +265,19 @@ int exec_fstp_st(struct cpu *cpu, const struct insn *insn)
     return store_register(cpu, insn, true);
 }
 
+/* D9 D8+i, undocumented: FSTP that only pops when ST(0) is empty. */
+int exec_fstpnce(struct cpu *cpu, const struct insn *insn)
+{
+    if (x87_begin(cpu, insn))
+        return CPU_FAULT;
+    cpu->s.fsw &= (uint16_t)~FSW_C1;
+    struct x87_register value = *x87_st(cpu, 0);
+    if (!x87_empty(cpu, 0))
+        x87_write(cpu, insn->modrm & 7, &value);
+    x87_pop(cpu);
+    return 0;
+}
+
 int exec_fxch(struct cpu *cpu, const struct insn *insn)
 {
     if (x87_begin(cpu, insn))
@@ -286,7 +299,8 @@ int exec_fxch(struct cpu *cpu, const struct insn *insn)
     return 0;
 }
 
-/* FCMOVcc. Both registers must be there whatever the condition. */
+/* FCMOVcc. Both registers must be there whatever the condition. C1 changes
+ * only with a stack fault. */
 static int move_if(struct cpu *cpu, const struct insn *insn, bool condition)
 {
     if (x87_begin(cpu, insn))
@@ -298,8 +312,6 @@ static int move_if(struct cpu *cpu, const struct insn *insn, bool condition)
             return 0;
         value = x87_indefinite;
         condition = true;
-    } else {
-        cpu->s.fsw &= (uint16_t)~FSW_C1;
     }
     if (condition)
         x87_write(cpu, 0, &value);

@@ -6,9 +6,9 @@
  *
  * Ours: FSIN, FCOS, FSINCOS and FPTAN reduce their argument with pi to 66 bits,
  * as the manual describes (section 8.3.8). Results are rounded to 64 bits
- * whatever the precision control. Arguments outside a function's range (F2XM1
- * beyond 1, FYL2XP1 beyond its interval) give the mathematical value where
- * there is one. PE is set for every result that is not known to be exact.
+ * whatever the precision control. Out of range F2XM1 (beyond 1) and FYL2XP1 (-1
+ * and below) give ST(0) back; FYL2XP1 computes everywhere else. PE is set for
+ * every result that is not known to be exact.
  */
 #include "cpu/fp.h"
 
@@ -314,7 +314,7 @@ uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint1
         *r = *a;
         if ((a->sign_exponent & 0x7fff) == 16383 && a->significand == INTEGER_BIT && negative(a))
             r->sign_exponent = 0x8000 | 16382;
-        return 0;
+        return FP_PE;
     }
     quad x = magnitude(a) * QUAD_LN2, sum = 1;
     if (negative(a))
@@ -426,10 +426,12 @@ uint16_t fp_x87_yl2xp1(struct x87_register *r, const struct x87_register *a,
     quad v = magnitude(a);
     if (negative(a))
         v = -v;
-    if (v <= -1)
-        return invalid(r, fcw);
     if (status & ~fcw)
         return status;
+    if (v <= -1) {
+        *r = *a;
+        return status | FP_PE;
+    }
     if (y == ZERO || y == INFINITE)
         return status | special_log(r, b, v < 0 ? -1 : 1, false, fcw);
     quad log;
