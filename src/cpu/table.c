@@ -129,6 +129,8 @@ int exec_lldt_r(struct cpu *cpu, const struct insn *insn)
 int exec_lldt_m(struct cpu *cpu, const struct insn *insn)
 {
     uint16_t selector;
+    TRY_FAULT(need_descriptors(cpu));
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(read_selector(cpu, insn, &selector));
     return load_ldt(cpu, selector);
 }
@@ -141,6 +143,8 @@ int exec_ltr_r(struct cpu *cpu, const struct insn *insn)
 int exec_ltr_m(struct cpu *cpu, const struct insn *insn)
 {
     uint16_t selector;
+    TRY_FAULT(need_descriptors(cpu));
+    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(read_selector(cpu, insn, &selector));
     return load_task(cpu, selector);
 }

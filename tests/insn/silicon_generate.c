@@ -58,8 +58,6 @@ const char *generate_refuses(unsigned number)
             return "host's descriptors";
     if (uses(row, OPERAND_Sw))
         return "host's descriptors";
-    if (row->attributes & PRIVILEGED)
-        return "privileged";
     if (!host_has_feature(row->feature))
         return "the host has it not";
     return NULL;
