@@ -163,6 +163,10 @@ struct cpu {
     uint8_t code_bytes;           /* 2, 4, 8: mode of the current code segment */
     bool attention;               /* something must be looked at before the next block */
     bool multiprocessor;
+    /* Level of the maskable request. The interrupt controllers drive it, and
+     * again after a restore: not state, so that a replay without devices, which
+     * knows of an interrupt only when it is taken, has the same state. */
+    bool interrupt_line;
     struct exception exception;
     uint64_t noticed_bytes;       /* of the last undefined instruction that the user was told of */
 

@@ -381,6 +381,7 @@ static enum next_step take_request(struct cpu *cpu)
     if (s->pending_debug && !s->shadow_mov_ss) {
         uint64_t bits = s->pending_debug;
         s->pending_debug = 0;
+        s->activity = CPU_RUNNING; /* single-stepping over HLT */
         debug_trap(cpu, bits);
         return STEP_AGAIN;
     }
@@ -400,7 +401,7 @@ static enum next_step take_request(struct cpu *cpu)
         cpu_deliver_interrupt(cpu, VECTOR_NMI);
         return STEP_AGAIN;
     }
-    if (s->interrupt_line && s->rflags & FLAG_IF && !inhibited) {
+    if (cpu->interrupt_line && s->rflags & FLAG_IF && !inhibited) {
         int vector = cpu->bus.interrupt_acknowledge(cpu->bus.context, cpu);
         if (vector >= 0) {
             s->activity = CPU_RUNNING;

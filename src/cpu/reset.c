@@ -97,7 +97,7 @@ void cpu_reset(struct cpu *cpu)
     reset_msrs(cpu);
     s->cr0 = CR0_ET | CR0_CD | CR0_NW;
     s->activity = s->index == 0 ? CPU_RUNNING : CPU_WAIT_SIPI;
-    s->interrupt_line = 0;
+    cpu->interrupt_line = false;
     cpu_restored(cpu);
 }
 

@@ -99,7 +99,7 @@ struct cpu_state {
     uint8_t nmi_pending;
     uint8_t smi_pending;
     uint8_t init_pending;
-    uint8_t interrupt_line;     /* level of the maskable request */
+    uint8_t pad_flow;
     uint8_t smm;
     uint8_t yield;              /* a PAUSE was executed and other vCPUs exist: give up the turn */
     uint8_t monitor_armed;

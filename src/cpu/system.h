@@ -70,7 +70,7 @@ static inline int system_read(struct cpu *cpu, uint64_t linear, void *value, uns
 static inline void cpu_events_unmasked(struct cpu *cpu)
 {
     const struct cpu_state *s = &cpu->s;
-    if ((s->rflags & FLAG_TF) || ((s->rflags & FLAG_IF) && s->interrupt_line)
+    if ((s->rflags & FLAG_TF) || ((s->rflags & FLAG_IF) && cpu->interrupt_line)
         || s->nmi_pending || s->smi_pending || s->init_pending)
         cpu_attention(cpu);
 }

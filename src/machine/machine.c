@@ -216,6 +216,8 @@ static void reset(struct machine *machine)
         machine->s.end = MACHINE_RESET;
         return;
     }
+    if (machine->hooks.signal)
+        machine->hooks.signal(machine->hooks.context, 0, SIGNAL_RESET, 0);
     for (unsigned i = 0; i < machine->cpu_count; i++)
         cpu_reset(machine->cpus[i]);
     machine->s.current_cpu = 0;
@@ -235,7 +237,7 @@ static void notice_signal(struct machine *machine, unsigned cpu, enum cpu_signal
 
 void machine_cpu_interrupt(struct machine *machine, unsigned cpu, bool level)
 {
-    machine->cpus[cpu]->s.interrupt_line = level;
+    machine->cpus[cpu]->interrupt_line = level;
     if (level)
         cpu_attention(machine->cpus[cpu]);
 }
@@ -281,8 +283,8 @@ static bool runnable(const struct cpu *cpu)
         return true;
     if (s->activity == CPU_WAIT_SIPI)
         return false;
-    return (s->interrupt_line && s->rflags & FLAG_IF) || (s->nmi_pending && !s->nmi_blocked)
-           || (s->smi_pending && !s->smm);
+    return (cpu->interrupt_line && s->rflags & FLAG_IF) || (s->nmi_pending && !s->nmi_blocked)
+           || (s->smi_pending && !s->smm) || s->pending_debug;
 }
 
 /* The vCPU whose turn it is, or NULL when all are halted. A turn ends when its
@@ -338,7 +340,8 @@ static bool run_slice(struct machine *machine, struct cpu *cpu, uint64_t budget)
     uint64_t retired = cpu_retired(cpu);
     machine->clock.s.instructions = machine->slice_start + retired;
     machine->s.quantum_left -= minimum(retired, machine->s.quantum_left);
-    if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD)
+    /* A HLT gives up the turn also where the budget ended with it. */
+    if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD || !runnable(cpu))
         machine->s.quantum_left = 0;
     if (exit == CPU_EXIT_SHUTDOWN)
         end_run(machine, MACHINE_TRIPLE_FAULT);
