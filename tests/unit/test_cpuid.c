@@ -1,0 +1,144 @@
+/* The CPU models and CPUID. */
+#include "cpu_bench.h"
+
+enum { EAX, EBX, ECX, EDX };
+
+static void query(struct cpu_bench *b, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    cpu_cpuid(b->cpu, leaf, subleaf, out);
+}
+
+static void default_model_is_bonnell(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t out[4];
+    char vendor[13] = "", brand[49] = "";
+
+    assert_int_equal(cpu_model_parse(&b->model, "", 1, NULL), 0);
+    query(b, 0, 0, out);
+    assert_int_equal(out[EAX], 0x16);
+    memcpy(vendor, &out[EBX], 4);
+    memcpy(vendor + 4, &out[EDX], 4);
+    memcpy(vendor + 8, &out[ECX], 4);
+    assert_string_equal(vendor, "GenuineIntel");
+    query(b, 1, 0, out);
+    assert_int_equal(out[EAX], 0x106ca);
+    assert_int_equal(out[ECX] >> 31, 1);
+    assert_int_equal(out[EDX] >> 28 & 1, 0); /* HT */
+    for (unsigned i = 0; i < 3; i++) {
+        query(b, 0x80000002 + i, 0, out);
+        memcpy(brand + 16 * i, out, 16);
+    }
+    assert_string_equal(brand, "Groundhog virtual CPU");
+}
+
+static void frequencies_are_told(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t out[4];
+
+    query(b, 0x15, 0, out);
+    assert_int_equal((uint64_t)out[ECX] * out[EBX] / out[EAX], 1000000000);
+    query(b, 0x16, 0, out);
+    assert_int_equal(out[EAX], 1000);
+}
+
+static void features_follow_options(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t out[4];
+
+    assert_int_equal(cpu_model_parse(&b->model, "qemu64,+sse4.1,sse4_2=on,-nx,x2apic=off", 1, NULL), 0);
+    query(b, 1, 0, out);
+    assert_int_equal(out[ECX] >> 19 & 3, 3);
+    assert_int_equal(out[ECX] >> 21 & 1, 0);
+    query(b, 0x80000001, 0, out);
+    assert_int_equal(out[EDX] >> 20 & 1, 0);
+    assert_int_equal(out[EDX] >> 29 & 1, 1);
+}
+
+static void wrong_models_are_refused(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "max,+avx", "qemu64,+",
+                                         "max,=on", "max,sse=maybe" };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+        struct error error = { "" };
+        assert_int_equal(cpu_model_parse(&b->model, wrong[i], 1, &error), ERROR_USAGE);
+        assert_true(strlen(error.text) > 0);
+    }
+}
+
+static void topology_counts_cores(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t out[4];
+
+    assert_int_equal(cpu_model_parse(&b->model, "x86-64-v2", 5, NULL), 0);
+    b->cpu->s.index = 3;
+    query(b, 1, 0, out);
+    assert_int_equal(out[EBX] >> 24, 3);
+    assert_int_equal(out[EBX] >> 16 & 0xff, 8);
+    assert_int_equal(out[EDX] >> 28 & 1, 1);
+    query(b, 0xb, 0, out);
+    assert_int_equal(out[EAX], 0);
+    assert_int_equal(out[EBX], 1);
+    assert_int_equal(out[ECX], 0x100);
+    assert_int_equal(out[EDX], 3);
+    query(b, 0xb, 1, out);
+    assert_int_equal(out[EAX], 3);
+    assert_int_equal(out[EBX], 5);
+    assert_int_equal(out[ECX], 0x201);
+    query(b, 0xb, 2, out);
+    assert_int_equal(out[EBX], 0);
+    query(b, 4, 0, out);
+    assert_int_equal(out[EAX] >> 26, 7);
+    query(b, 4, 3, out);
+    assert_int_equal(out[EAX], 0);
+}
+
+static void osxsave_follows_cr4(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t out[4];
+
+    b->cpu->s.cr4 = 0;
+    query(b, 1, 0, out);
+    assert_int_equal(out[ECX] >> 27 & 1, 0);
+    b->cpu->s.cr4 = CR4_OSXSAVE;
+    query(b, 1, 0, out);
+    assert_int_equal(out[ECX] >> 27 & 1, 1);
+}
+
+static void leaves_out_of_range(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t out[4], last[4];
+
+    query(b, 0x16, 0, last);
+    query(b, 0x17, 0, out);
+    assert_memory_equal(out, last, sizeof out);
+    query(b, 0x80000009, 0, out);
+    assert_memory_equal(out, last, sizeof out);
+    query(b, 0xffffffff, 0, out);
+    assert_memory_equal(out, last, sizeof out);
+    query(b, 0x40000000, 0, out);
+    assert_memory_equal(&out[EBX], "GroundhogVM ", 12);
+    query(b, 7, 5, out);
+    assert_int_equal(out[EBX] | out[ECX] | out[EDX], 0);
+    for (uint32_t leaf = 0; leaf < 64; leaf++)
+        for (uint32_t subleaf = 0; subleaf < 4; subleaf++)
+            query(b, leaf, subleaf * 0x7fffffff, out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(default_model_is_bonnell), BENCH_TEST(frequencies_are_told),
+        BENCH_TEST(features_follow_options),  BENCH_TEST(wrong_models_are_refused),
+        BENCH_TEST(topology_counts_cores),    BENCH_TEST(osxsave_follows_cr4),
+        BENCH_TEST(leaves_out_of_range),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
