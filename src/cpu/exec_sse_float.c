@@ -5,9 +5,6 @@
  *
  * Ours: RCPPS and RSQRTPS give the exact value rounded to nearest at 12 bits of
  * fraction (relative error below 2^-12.9; the manual allows 1.5 * 2^-12).
- *
- * Not modelled: an unmasked overflow sets PE also where the result would be
- * exact with an unbounded exponent.
  */
 #include "cpu/exec_sse_float.h"
 

@@ -29,49 +29,113 @@ static inline uint32_t host_done(uint32_t control, uint32_t status)
     return status & FP_EXCEPTIONS;
 }
 
-/* UE for exact tiny results, which only an unmasked underflow reports. */
+/* A value that is tiny and not zero: UE even when exact, if that is unmasked. */
 static inline bool tiny32(uint32_t v) { return (v & 0x7fffffff) - 1 < 0x007fffff; }
 static inline bool tiny64(uint64_t v) { return (v & ~(1ull << 63)) - 1 < (1ull << 52) - 1; }
-static inline uint32_t never_tiny(const union xmm *d) { (void)d; return 0; }
-static inline uint32_t tiny_ss(const union xmm *d) { return tiny32(d->u32[0]) ? FP_UE : 0; }
-static inline uint32_t tiny_sd(const union xmm *d) { return tiny64(d->u64[0]) ? FP_UE : 0; }
-static inline uint32_t tiny_pd(const union xmm *d)
+
+/* Whether OE or UE was raised that is not masked. */
+static inline bool range_unmasked(uint32_t status, uint32_t mxcsr)
 {
-    return tiny64(d->u64[0]) || tiny64(d->u64[1]) ? FP_UE : 0;
-}
-static inline uint32_t tiny_ps(const union xmm *d)
-{
-    return tiny32(d->u32[0]) || tiny32(d->u32[1]) || tiny32(d->u32[2]) || tiny32(d->u32[3])
-               ? FP_UE : 0;
+    return status & (FP_OE | FP_UE) & ~(mxcsr >> MXCSR_MASK_SHIFT);
 }
 
-#define HOST_VECTOR(name, instruction, tiny)                                                       \
+/*
+ * With overflow or underflow unmasked, PE tells whether the result is inexact
+ * with an unbounded exponent. The x87's exponent is wide enough: these redo an
+ * operation there with the precision of the format.
+ */
+static uint16_t wide_control(uint32_t mxcsr, bool is_double)
+{
+    unsigned rounding = (mxcsr & MXCSR_RC) >> MXCSR_RC_SHIFT;
+    return (uint16_t)(FP_EXCEPTIONS | FCW_RESERVED | (is_double ? 0x200 : 0)
+                      | rounding << FCW_RC_SHIFT);
+}
+
+static void wide32(struct x87_register *r, uint32_t v, uint32_t mxcsr)
+{
+    fp_x87_from_f32(r, mxcsr & MXCSR_DAZ && tiny32(v) ? v & 0x80000000 : v);
+}
+
+static void wide64(struct x87_register *r, uint64_t v, uint32_t mxcsr)
+{
+    fp_x87_from_f64(r, mxcsr & MXCSR_DAZ && tiny64(v) ? v & 1ull << 63 : v);
+}
+
+static uint32_t wide_pe_ss(fp_x87_function *f, const union xmm *a, const union xmm *b, uint32_t mxcsr)
+{
+    struct x87_register x, y, r;
+    wide32(&x, a->u32[0], mxcsr);
+    wide32(&y, b->u32[0], mxcsr);
+    return f(&r, &x, &y, wide_control(mxcsr, false)) & FP_PE;
+}
+
+static uint32_t wide_pe_sd(fp_x87_function *f, const union xmm *a, const union xmm *b, uint32_t mxcsr)
+{
+    struct x87_register x, y, r;
+    wide64(&x, a->u64[0], mxcsr);
+    wide64(&y, b->u64[0], mxcsr);
+    return f(&r, &x, &y, wide_control(mxcsr, true)) & FP_PE;
+}
+
+#define HOST_COMPUTE(instruction)                                                                  \
+    uint32_t control = host_control(mxcsr), status = control;                                      \
+    lanes_u8 a = d->vu8, b = s->vu8;                                                               \
+    __asm__ volatile("ldmxcsr %[status]\n\t" instruction " %[b], %[a]\n\tstmxcsr %[status]"        \
+                     : [a] "+x"(a), [status] "+m"(status) : [b] "x"(b));                           \
+    status = host_done(control, status);
+
+/* Operations that neither overflow nor underflow. */
+#define HOST_VECTOR(name)                                                                          \
     uint32_t fp_##name(union xmm *d, const union xmm *s, uint32_t mxcsr)                           \
     {                                                                                              \
-        uint32_t control = host_control(mxcsr), status = control;                                  \
-        lanes_u8 a = d->vu8, b = s->vu8;                                                           \
-        __asm__ volatile("ldmxcsr %[status]\n\t" instruction " %[b], %[a]\n\tstmxcsr %[status]"    \
-                         : [a] "+x"(a), [status] "+m"(status) : [b] "x"(b));                       \
+        HOST_COMPUTE(#name)                                                                        \
         d->vu8 = a;                                                                                \
-        status = host_done(control, status);                                                       \
-        if (unlikely(!(mxcsr & MXCSR_UM)))                                                         \
-            status |= tiny(d);                                                                     \
         return status;                                                                             \
     }
-#define HOST_TINY(name)                                                                            \
-    HOST_VECTOR(name##ps, #name "ps", tiny_ps)                                                     \
-    HOST_VECTOR(name##pd, #name "pd", tiny_pd)                                                     \
-    HOST_VECTOR(name##ss, #name "ss", tiny_ss)                                                     \
-    HOST_VECTOR(name##sd, #name "sd", tiny_sd)
 #define HOST_FOUR(name)                                                                            \
-    HOST_VECTOR(name##ps, #name "ps", never_tiny)                                                  \
-    HOST_VECTOR(name##pd, #name "pd", never_tiny)                                                  \
-    HOST_VECTOR(name##ss, #name "ss", never_tiny)                                                  \
-    HOST_VECTOR(name##sd, #name "sd", never_tiny)
-HOST_TINY(add)
-HOST_TINY(sub)
-HOST_TINY(mul)
-HOST_TINY(div)
+    HOST_VECTOR(name##ps) HOST_VECTOR(name##pd) HOST_VECTOR(name##ss) HOST_VECTOR(name##sd)
+
+/* Arithmetic that can. The packed forms ask lane by lane for the flags. */
+#define HOST_SCALAR(name, type, lane, tiny)                                                        \
+    uint32_t fp_##name##type(union xmm *d, const union xmm *s, uint32_t mxcsr)                     \
+    {                                                                                              \
+        HOST_COMPUTE(#name #type)                                                                  \
+        union xmm before = *d;                                                                     \
+        d->vu8 = a;                                                                                \
+        if (unlikely(!(mxcsr & MXCSR_UM)) && tiny(d->lane[0]))                                     \
+            status |= FP_UE;                                                                       \
+        if (unlikely(range_unmasked(status, mxcsr)))                                               \
+            status = (status & ~FP_PE) | wide_pe_##type(fp_x87_##name, &before, s, mxcsr);         \
+        return status;                                                                             \
+    }
+#define HOST_PACKED(name, type, scalar, lane)                                                      \
+    static uint32_t lane_flags_##name##type(const union xmm *d, const union xmm *s, uint32_t mxcsr) \
+    {                                                                                              \
+        uint32_t status = 0;                                                                       \
+        for (unsigned i = 0; i < ARRAY_SIZE(d->lane); i++) {                                       \
+            union xmm x = { .lane = { d->lane[i] } }, y = { .lane = { s->lane[i] } };              \
+            status |= fp_##name##scalar(&x, &y, mxcsr);                                            \
+        }                                                                                          \
+        return status;                                                                             \
+    }                                                                                              \
+    uint32_t fp_##name##type(union xmm *d, const union xmm *s, uint32_t mxcsr)                     \
+    {                                                                                              \
+        HOST_COMPUTE(#name #type)                                                                  \
+        if (unlikely((mxcsr & (FP_OE | FP_UE) << MXCSR_MASK_SHIFT)                                 \
+                     != (FP_OE | FP_UE) << MXCSR_MASK_SHIFT))                                      \
+            status = lane_flags_##name##type(d, s, mxcsr);                                         \
+        d->vu8 = a;                                                                                \
+        return status;                                                                             \
+    }
+#define HOST_RANGED(name)                                                                          \
+    HOST_SCALAR(name, ss, u32, tiny32)                                                             \
+    HOST_SCALAR(name, sd, u64, tiny64)                                                             \
+    HOST_PACKED(name, ps, ss, u32)                                                                 \
+    HOST_PACKED(name, pd, sd, u64)
+HOST_RANGED(add)
+HOST_RANGED(sub)
+HOST_RANGED(mul)
+HOST_RANGED(div)
 HOST_FOUR(min)
 HOST_FOUR(max)
 HOST_FOUR(sqrt)
@@ -83,16 +147,43 @@ HOST_FOUR(cmpneq)
 HOST_FOUR(cmpnlt)
 HOST_FOUR(cmpnle)
 HOST_FOUR(cmpord)
-HOST_VECTOR(cvtps2pd, "cvtps2pd", never_tiny)
-HOST_VECTOR(cvtpd2ps, "cvtpd2ps", tiny_ps)
-HOST_VECTOR(cvtss2sd, "cvtss2sd", never_tiny)
-HOST_VECTOR(cvtsd2ss, "cvtsd2ss", tiny_ss)
-HOST_VECTOR(cvtdq2ps, "cvtdq2ps", never_tiny)
-HOST_VECTOR(cvtdq2pd, "cvtdq2pd", never_tiny)
-HOST_VECTOR(cvtps2dq, "cvtps2dq", never_tiny)
-HOST_VECTOR(cvttps2dq, "cvttps2dq", never_tiny)
-HOST_VECTOR(cvtpd2dq, "cvtpd2dq", never_tiny)
-HOST_VECTOR(cvttpd2dq, "cvttpd2dq", never_tiny)
+HOST_VECTOR(cvtps2pd)
+HOST_VECTOR(cvtss2sd)
+HOST_VECTOR(cvtdq2ps)
+HOST_VECTOR(cvtdq2pd)
+HOST_VECTOR(cvtps2dq)
+HOST_VECTOR(cvttps2dq)
+HOST_VECTOR(cvtpd2dq)
+HOST_VECTOR(cvttpd2dq)
+
+/* Narrowing: the same as arithmetic, with a product with 1 as the wide form. */
+uint32_t fp_cvtsd2ss(union xmm *d, const union xmm *s, uint32_t mxcsr)
+{
+    HOST_COMPUTE("cvtsd2ss")
+    d->vu8 = a;
+    if (unlikely(!(mxcsr & MXCSR_UM)) && tiny32(d->u32[0]))
+        status |= FP_UE;
+    if (unlikely(range_unmasked(status, mxcsr))) {
+        static const struct x87_register one = { 1ull << 63, 0x3fff, { 0 } };
+        struct x87_register x, r;
+        wide64(&x, s->u64[0], mxcsr);
+        status = (status & ~FP_PE) | (fp_x87_mul(&r, &x, &one, wide_control(mxcsr, false)) & FP_PE);
+    }
+    return status;
+}
+
+uint32_t fp_cvtpd2ps(union xmm *d, const union xmm *s, uint32_t mxcsr)
+{
+    HOST_COMPUTE("cvtpd2ps")
+    if (unlikely((mxcsr & (FP_OE | FP_UE) << MXCSR_MASK_SHIFT)
+                 != (FP_OE | FP_UE) << MXCSR_MASK_SHIFT)) {
+        union xmm r, low = { .u64 = { s->u64[0] } }, high = { .u64 = { s->u64[1] } };
+        r.u64[0] = r.u64[1] = 0;
+        status = fp_cvtsd2ss(&r, &low, mxcsr) | fp_cvtsd2ss(&r, &high, mxcsr);
+    }
+    d->vu8 = a;
+    return status;
+}
 
 #define HOST_COMPARE(name)                                                                         \
     uint32_t fp_##name(const union xmm *a, const union xmm *b, uint32_t mxcsr, uint64_t *result)   \
