@@ -316,16 +316,15 @@ static void info_add(const struct trace_reader *reader, struct trace_info *info)
 {
     const struct trace_chunk_header *chunk = &reader->chunk;
     const uint64_t *bytes = reader->decoded.kind_bytes;
-    /* Hashes do not compress: they count in full. */
-    uint64_t hashes = bytes[TRACE_DIGEST] + bytes[TRACE_END];
-    uint64_t packed = chunk->packed_length, raw = chunk->raw_length;
-    uint64_t rest = hashes < packed ? packed - hashes : 0;
+    /* Hashes do not compress, the rest does: a guess at the shares. */
+    uint64_t weights[TRACE_KINDS], sum = 0;
     for (unsigned kind = 0; kind < TRACE_KINDS; kind++) {
-        bool hash = kind == TRACE_DIGEST || kind == TRACE_END;
+        weights[kind] = bytes[kind] * (kind == TRACE_DIGEST || kind == TRACE_END ? 3 : 1);
+        sum += weights[kind];
+    }
+    for (unsigned kind = 0; kind < TRACE_KINDS; kind++) {
         info->kinds[kind].records += reader->decoded.kind_records[kind];
-        info->kinds[kind].packed_bytes +=
-            hash && hashes <= packed ? bytes[kind]
-                                     : bytes[kind] * rest / (raw > hashes ? raw - hashes : 1);
+        info->kinds[kind].packed_bytes += weights[kind] * chunk->packed_length / sum;
     }
     info->chunks++;
     info->records += chunk->records;
