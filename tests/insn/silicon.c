@@ -37,19 +37,26 @@ static struct outcome *host_outcomes, *guest_outcomes;
 static struct item items[BATCH];
 static unsigned failures, skipped, completed, faulted;
 
+/* Nothing of the host's child is mapped below, but the cases' own pages. */
+#ifdef __SANITIZE_ADDRESS__
+#define HOST_START 0x7fff0000ull
+#else
+#define HOST_START (1ull << 32)
+#endif
+
 /* The outcome cannot be had safely on the host, or tells nothing. */
 static bool dangerous(const struct test_case *test, const struct outcome *guest)
 {
     uint64_t rip = code_base(test->code_bytes) + guest->after.rip;
     uint64_t start = CODE_END - test->length;
-    if (guest->vector == VECTOR_PF && guest->address >= 1ull << 32
+    if (guest->vector == VECTOR_PF && guest->address >= HOST_START
         && guest->address < 1ull << 47)
         return true;
     if (guest->vector != VECTOR_NONE)
         return false;
     if (rip >= CODE_PAGE && rip < CODE_END && rip != start)
         return true;
-    return rip == start || (rip >= 1ull << 32 && rip < 1ull << 47);
+    return rip == start || (rip >= HOST_START && rip < 1ull << 47);
 }
 
 static bool make_case(uint64_t number, unsigned row, struct test_case *test, struct outcome *guest)

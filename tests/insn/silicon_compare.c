@@ -265,13 +265,16 @@ static const char *compare_memory(const struct test_case *test, const struct ins
 
 /* Two faults of which the processor chooses one. */
 static bool either_vector(const struct insn *insn, const struct outcome *host,
-                          const struct outcome *guest)
+                          const struct outcome *guest, unsigned free)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
     if (row->map == MAP_TWO && row->opcode >= 0x20 && row->opcode <= 0x23)
         return host->vector == VECTOR_UD && guest->vector == VECTOR_GP;
     /* The push or the target first. */
     if (!strcmp(row->name, "CALL"))
+        return (host->vector == VECTOR_PF || host->vector == VECTOR_SS) && guest->vector == VECTOR_GP;
+    /* Operands in pieces: part beyond the limit, part not mapped. */
+    if (free & FREE_PLACE)
         return host->vector == VECTOR_PF && guest->vector == VECTOR_GP;
     /* Beyond 4 GiB, and not mapped. */
     return insn->code_bytes != 8 && host->vector == VECTOR_PF && guest->vector == VECTOR_GP
@@ -282,7 +285,7 @@ static const char *compare_fault(const struct insn *insn, const struct outcome *
                                  const struct outcome *guest, unsigned free)
 {
     if (host->vector != guest->vector) {
-        if (either_vector(insn, host, guest))
+        if (either_vector(insn, host, guest, free))
             return NULL;
         if (free & FREE_VECTOR && (host->vector == VECTOR_NONE || guest->vector == VECTOR_NONE))
             return NULL;
