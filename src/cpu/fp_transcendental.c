@@ -310,11 +310,12 @@ uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint1
         break;
     }
     if ((a->sign_exponent & 0x7fff) >= 16383) {
-        /* -1 and 1 are exact; what lies beyond is undefined: unchanged. */
         *r = *a;
-        if ((a->sign_exponent & 0x7fff) == 16383 && a->significand == INTEGER_BIT && negative(a))
+        if ((a->sign_exponent & 0x7fff) != 16383 || a->significand != INTEGER_BIT)
+            return FP_PE; /* out of range */
+        if (negative(a))
             r->sign_exponent = 0x8000 | 16382;
-        return FP_PE;
+        return 0;
     }
     quad x = magnitude(a) * QUAD_LN2, sum = 1;
     if (negative(a))
