@@ -64,9 +64,9 @@ struct engine {
     struct table_use *tables;   /* by backing page */
     uint8_t *arena;             /* where blocks are allocated, freed all at once */
     size_t arena_used;
-    struct block none;          /* a block that matches no key */
     /* Statistics, for the user only. */
     uint64_t blocks_decoded, cache_flushes;
+    struct block none;          /* a block that matches no key */
 };
 
 /* Takes over memory->listener. Returns NULL when the host has no memory. */
