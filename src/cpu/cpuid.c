@@ -42,13 +42,12 @@ static const struct feature_place places[FEATURE_COUNT] = {
 /* What no part of the emulator implements: cannot be asked for. */
 static const enum cpu_feature missing[] = {
     FEATURE_VME, FEATURE_FMA, FEATURE_AVX, FEATURE_F16C, FEATURE_AVX2, FEATURE_PCID,
-    FEATURE_CLWB, FEATURE_PKU, FEATURE_GFNI, FEATURE_LA57, FEATURE_BMI1, FEATURE_BMI2,
-    FEATURE_XSAVEOPT, FEATURE_XSAVEC, FEATURE_XGETBV1, FEATURE_XSAVES,
+    FEATURE_PKU, FEATURE_GFNI, FEATURE_BMI1, FEATURE_BMI2, FEATURE_XGETBV1, FEATURE_XSAVES,
 };
 
 /* Implemented, but not in the default model. */
 static const enum cpu_feature not_default[] = {
-    FEATURE_MONITOR, FEATURE_INVPCID, FEATURE_RDPID, FEATURE_HT,
+    FEATURE_MONITOR, FEATURE_INVPCID, FEATURE_LA57, FEATURE_CLWB,
 };
 
 /* Beyond the baseline of x86-64 as "qemu64" has it. */
@@ -57,6 +56,7 @@ static const enum cpu_feature not_baseline[] = {
     FEATURE_POPCNT, FEATURE_AES, FEATURE_XSAVE, FEATURE_RDRAND, FEATURE_FSGSBASE,
     FEATURE_SMEP, FEATURE_SMAP, FEATURE_ERMS, FEATURE_RDSEED, FEATURE_ADX, FEATURE_CLFLUSHOPT,
     FEATURE_SHA, FEATURE_UMIP, FEATURE_FSRM, FEATURE_LZCNT, FEATURE_PREFETCHW, FEATURE_PDPE1GB,
+    FEATURE_RDPID, FEATURE_XSAVEOPT, FEATURE_XSAVEC,
 };
 
 static void set_feature(struct cpu_model *model, enum cpu_feature feature, bool on)
@@ -172,6 +172,8 @@ int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_coun
         if (length > 0)
             TRY(set_option(model, text, length, error));
     }
+    if (cpu_model_has(model, FEATURE_LA57))
+        model->linear_bits = 57;
     return 0;
 }
 
