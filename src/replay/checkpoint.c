@@ -29,7 +29,7 @@ struct blocks {
 
 struct checkpoint {
     struct position at;
-    uint8_t *sections; /* clock, components, extra */
+    uint8_t *sections; /* components, extra */
     uint32_t *pages;
     uint8_t **contents; /* of pages; NULL: a zero page */
     uint32_t page_count;
@@ -61,7 +61,7 @@ struct checkpoints *checkpoints_create(struct machine *machine, struct dirty *di
     checkpoints->dirty = dirty;
     checkpoints->extra_bytes = extra_bytes;
     checkpoints->limit_bytes = limit_bytes;
-    checkpoints->section_bytes = sizeof(struct clock_state) + extra_bytes;
+    checkpoints->section_bytes = extra_bytes;
     for (unsigned i = 0; i < machine->components.count; i++)
         checkpoints->section_bytes += machine->components.list[i].size;
     return checkpoints;
@@ -155,8 +155,6 @@ static int save_sections(struct checkpoints *checkpoints, struct checkpoint *che
         return ERROR_MEMORY;
     checkpoint->sections = to;
     checkpoints->bytes += checkpoints->section_bytes;
-    memcpy(to, &machine->clock.s, sizeof machine->clock.s);
-    to += sizeof machine->clock.s;
     for (unsigned i = 0; i < machine->components.count; i++) {
         const struct component *component = &machine->components.list[i];
         if (component->prepare)
@@ -444,8 +442,6 @@ int checkpoints_restore(struct checkpoints *checkpoints, uint32_t number, void *
     restore_pages(checkpoints, number);
     TRY(restore_disks(checkpoints, number));
     const uint8_t *from = checkpoints->list[number].sections;
-    memcpy(&machine->clock.s, from, sizeof machine->clock.s);
-    from += sizeof machine->clock.s;
     for (unsigned i = 0; i < machine->components.count; i++) {
         const struct component *component = &machine->components.list[i];
         memcpy(component->state, from, component->size);
