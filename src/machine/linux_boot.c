@@ -91,8 +91,8 @@ static int place_initrd(struct linux_boot *boot, uint64_t initrd_size, uint64_t 
     uint64_t top = low_bytes > FIRMWARE_RESERVE ? low_bytes - FIRMWARE_RESERVE : 0;
     if (end > top)
         return error_set(error, ERROR_FORMAT,
-                         "kernel: needs memory up to %llu MiB; the machine has %llu MiB below 4 GiB",
-                         (unsigned long long)(end >> 20) + 1,
+                         "kernel: needs memory up to %llu MiB; the machine has %llu MiB of it",
+                         (unsigned long long)((end + FIRMWARE_RESERVE) >> 20) + 1,
                          (unsigned long long)low_bytes >> 20);
     uint64_t highest = INITRD_MAXIMUM_OLD;
     if (version >= 0x0203)
