@@ -134,7 +134,7 @@ static int enter_long(struct cpu *cpu, const struct event *event)
     rsp -= 8 * count;
     if (!cpu_canonical(cpu, rsp) || !cpu_canonical(cpu, rsp + 8 * count - 1))
         return cpu_raise_error(cpu, VECTOR_SS, 0);
-    TRY_FAULT(memory_write_as(cpu, cpl, rsp, frame, 8 * count));
+    TRY_FAULT(system_write_as(cpu, cpl, rsp, frame, 8 * count));
     TRY_FAULT(descriptor_set_accessed(cpu, &code));
 
     if (cpl != s->cpl)

@@ -68,7 +68,7 @@ int stack_push(struct cpu *cpu, struct stack *stack, uint64_t value, unsigned by
     uint64_t linear, rsp = (stack->rsp & ~stack->mask) | ((stack->rsp - bytes) & stack->mask);
 
     TRY_FAULT(stack_linear(cpu, stack, rsp, bytes, &linear));
-    TRY_FAULT(memory_write_as(cpu, stack->cpl, linear, &value, bytes));
+    TRY_FAULT(system_write_as(cpu, stack->cpl, linear, &value, bytes));
     stack->rsp = rsp;
     return 0;
 }
@@ -79,7 +79,7 @@ int stack_pop(struct cpu *cpu, struct stack *stack, uint64_t *value, unsigned by
 
     TRY_FAULT(stack_linear(cpu, stack, stack->rsp, bytes, &linear));
     *value = 0;
-    TRY_FAULT(memory_read_as(cpu, stack->cpl, linear, value, bytes));
+    TRY_FAULT(system_read_as(cpu, stack->cpl, linear, value, bytes));
     stack->rsp = (stack->rsp & ~stack->mask) | ((stack->rsp + bytes) & stack->mask);
     return 0;
 }

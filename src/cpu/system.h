@@ -65,6 +65,28 @@ static inline int system_read(struct cpu *cpu, uint64_t linear, void *value, uns
     return 0;
 }
 
+/* memory_write_as and memory_read_as for `cpl`, with the TLB looked up in line. */
+static inline int system_write_as(struct cpu *cpu, unsigned cpl, uint64_t linear, const void *value,
+                                  unsigned bytes)
+{
+    const struct tlb_entry *entry = &cpu->tlbs[cpl == 3 ? MMU_USER : MMU_SUPERVISOR]
+                                         .entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    if (unlikely(((linear + bytes - 1) & ~(uint64_t)PAGE_MASK) != entry->write_tag))
+        return memory_write_as(cpu, cpl, linear, value, bytes);
+    memcpy((uint8_t *)(uintptr_t)(linear + entry->addend), value, bytes);
+    return 0;
+}
+static inline int system_read_as(struct cpu *cpu, unsigned cpl, uint64_t linear, void *value,
+                                 unsigned bytes)
+{
+    const struct tlb_entry *entry = &cpu->tlbs[cpl == 3 ? MMU_USER : MMU_SUPERVISOR]
+                                         .entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    if (unlikely(((linear + bytes - 1) & ~(uint64_t)PAGE_MASK) != entry->read_tag))
+        return memory_read_as(cpu, cpl, linear, value, bytes);
+    memcpy(value, (const uint8_t *)(uintptr_t)(linear + entry->addend), bytes);
+    return 0;
+}
+
 /* After IF, TF or the blocking of NMIs may have changed: has the run loop look
  * when there is something to look at. */
 static inline void cpu_events_unmasked(struct cpu *cpu)

@@ -1,0 +1,540 @@
+/* MSRs, control and debug registers, descriptor tables, I/O permission. */
+#include "cpu_bench.h"
+
+#include "cpu/msr.h"
+
+/* Runs the instruction `bytes` at 8000h. Returns 0, or 1000h | vector when it
+ * raised an exception: every gate leads to 9000h + 16 * vector. */
+static unsigned execute(struct cpu_bench *b, const char *bytes, unsigned count)
+{
+    struct cpu_state *s = &b->cpu->s;
+    bool wide = cpu_long_mode(b->cpu);
+
+    for (unsigned i = 0; i < 20; i++) {
+        if (wide)
+            bench_gate64(b, i, CODE64, 0x9000 + 16 * i, 0, 0x8e);
+        else
+            bench_gate(b, i, CODE0, 0x9000 + 16 * i, 0x8e);
+    }
+    bench_code(b, 0x8000, bytes, count);
+    s->gpr[RIP] = 0x8000;
+    cpu_restored(b->cpu);
+    cpu_run(b->cpu, 1);
+    if (s->gpr[RIP] >= 0x9000 && s->gpr[RIP] < 0x9000 + 16 * 20)
+        return 0x1000 | (unsigned)(s->gpr[RIP] - 0x9000) / 16;
+    return 0;
+}
+
+#define EXECUTE(b, text) execute(b, text, sizeof(text) - 1)
+#define RAISED(vector) (0x1000 | VECTOR_##vector)
+
+/* MSRs */
+
+static int write(struct cpu_bench *b, uint32_t number, uint64_t value)
+{
+    return msr_write(b->cpu, number, value);
+}
+
+static uint64_t read(struct cpu_bench *b, uint32_t number)
+{
+    uint64_t value = 0x5555;
+    assert_int_equal(msr_read(b->cpu, number, &value), 0);
+    return value;
+}
+
+static void plain_msrs_keep_what_is_written(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const struct { uint32_t number; uint64_t value; } cases[] = {
+        { MSR_STAR, 0x123456789abcdef0 }, { MSR_LSTAR, 0xffff800000001234 },
+        { MSR_CSTAR, 0x7fffffffffff }, { MSR_SFMASK, 0x47700 }, { MSR_KERNEL_GS_BASE, 0x1000 },
+        { MSR_FS_BASE, 0xffff888000000000 }, { MSR_TSC_AUX, 7 }, { MSR_PAT, 0x0407010600070106 },
+        { MSR_MTRR_DEF_TYPE, 0xc06 }, { MSR_MTRR_BASE0, 0x80000000 },
+        { MSR_MTRR_BASE0 + 1, 0xff80000800 }, { MSR_MTRR_FIX64K, 0x0606060606060606 },
+        { MSR_MTRR_FIX4K_C0000 + 7, 0x0505050505050505 }, { MSR_SYSENTER_CS, 8 },
+        { MSR_SYSENTER_ESP, 0x7000 }, { MSR_MISC_ENABLE, 1 }, { MSR_MC0_CTL, ~0ull },
+        { MSR_TSC_ADJUST, 0 }, { MSR_MCG_STATUS, 0 },
+    };
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(write(b, cases[i].number, cases[i].value), 0);
+        assert_int_equal(read(b, cases[i].number), cases[i].value);
+    }
+    assert_int_equal(b->cpu->access[FS].base, 0xffff888000000000);
+}
+
+static void wrong_msr_values_fault(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const struct { uint32_t number; uint64_t value; } cases[] = {
+        { MSR_LSTAR, 1ull << 48 }, { MSR_GS_BASE, 1ull << 63 }, { MSR_PAT, 2 },
+        { MSR_PAT, 0x0800000000000000 }, { MSR_MTRR_DEF_TYPE, 2 }, { MSR_MTRR_DEF_TYPE, 0x1000 },
+        { MSR_MTRR_BASE0, 1ull << 40 }, { MSR_MTRR_BASE0, 3 }, { MSR_MTRR_FIX64K, 7 },
+        { MSR_SFMASK, 1ull << 32 }, { MSR_TSC_AUX, 1ull << 32 }, { MSR_EFER, 1ull << 15 },
+        { MSR_MTRR_CAP, 0 }, { MSR_MC0_CTL + 1, 1 }, { MSR_PLATFORM_INFO, 0 }, { 0x12345, 0 },
+    };
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct cpu_state before = b->cpu->s;
+        assert_int_equal(write(b, cases[i].number, cases[i].value), CPU_FAULT);
+        assert_int_equal(b->cpu->exception.vector, VECTOR_GP);
+        assert_memory_equal(&before, &b->cpu->s, sizeof before);
+    }
+    assert_int_equal(b->notices, 1); /* only of the unknown one */
+}
+
+static void tsc_follows_virtual_time(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    b->ns = 1000;
+    assert_int_equal(read(b, MSR_TSC), 1000);
+    assert_int_equal(write(b, MSR_TSC, 5000), 0);
+    b->ns = 1500;
+    assert_int_equal(read(b, MSR_TSC), 5500);
+    assert_int_equal(read(b, MSR_TSC_ADJUST), 4000);
+    assert_int_equal(write(b, MSR_TSC_ADJUST, 1), 0);
+    assert_int_equal(cpu_tsc(b->cpu), 1501);
+    cpu_reset(b->cpu);
+    assert_int_equal(cpu_tsc(b->cpu), 0);
+}
+
+static void rdtsc_obeys_tsd(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 3);
+    b->ns = 0x100000005;
+    b->cpu->s.tsc_aux = 9;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xf9"), 0); /* RDTSCP */
+    assert_int_equal(b->cpu->s.gpr[RAX], 5);
+    assert_int_equal(b->cpu->s.gpr[RDX], 1);
+    assert_int_equal(b->cpu->s.gpr[RCX], 9);
+    b->cpu->s.cr4 |= CR4_TSD;
+    assert_int_equal(EXECUTE(b, "\x0f\x31"), RAISED(GP));
+}
+
+/* Privilege and modes */
+
+static void privileged_instructions_fault_in_ring_3(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const struct { const char *bytes; unsigned count; } cases[] = {
+        { "\xf4", 1 },             /* HLT */
+        { "\x0f\x20\xc0", 3 },     /* MOV from CR0 */
+        { "\x0f\x22\xd8", 3 },     /* MOV to CR3 */
+        { "\x0f\x21\xf8", 3 },     /* MOV from DR7 */
+        { "\x0f\x23\xf8", 3 },     /* MOV to DR7 */
+        { "\x0f\x06", 2 },         /* CLTS */
+        { "\x0f\x08", 2 },         /* INVD */
+        { "\x0f\x09", 2 },         /* WBINVD */
+        { "\x0f\x30", 2 },         /* WRMSR */
+        { "\x0f\x32", 2 },         /* RDMSR */
+        { "\x0f\x33", 2 },         /* RDPMC */
+        { "\x0f\x01\x10", 3 },     /* LGDT */
+        { "\x0f\x01\x18", 3 },     /* LIDT */
+        { "\x0f\x01\x38", 3 },     /* INVLPG */
+        { "\x0f\x01\xf0", 3 },     /* LMSW */
+        { "\x0f\x01\xf8", 3 },     /* SWAPGS */
+        { "\x0f\x00\xd0", 3 },     /* LLDT */
+        { "\x0f\x00\xd8", 3 },     /* LTR */
+        { "\x48\x0f\x07", 3 },     /* SYSRET */
+        { "\x0f\x35", 2 },         /* SYSEXIT */
+        { "\x66\x0f\x38\x82\x00", 5 }, /* INVPCID */
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        bench_long(b, 3);
+        b->cpu->s.efer |= EFER_SCE;
+        b->cpu->s.gpr[RAX] = 0x1000;
+        assert_int_equal(execute(b, cases[i].bytes, cases[i].count), RAISED(GP));
+        assert_int_equal(bench_get(b, 0x7000 - 48, 8), 0);
+    }
+    bench_long(b, 3);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xca"), RAISED(UD)); /* CLAC */
+    assert_int_equal(EXECUTE(b, "\x0f\xaa"), RAISED(UD));     /* RSM */
+}
+
+static void umip_hides_the_tables(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const char *const cases[] = { "\x0f\x00\xc0", "\x0f\x00\xc8", "\x0f\x01\xe0" };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        bench_long(b, 3);
+        assert_int_equal(execute(b, cases[i], 3), 0);
+        b->cpu->s.cr4 |= CR4_UMIP;
+        bench_segment(b, &b->cpu->s.seg[CS], CODE64_3);
+        b->cpu->s.cpl = 3;
+        assert_int_equal(execute(b, cases[i], 3), RAISED(GP));
+    }
+}
+
+static void descriptor_instructions_need_protected_mode(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const char *const cases[] = { "\x0f\x00\xc0", "\x0f\x00\xd0", "\x0f\x00\xe0",
+                                         "\x0f\x02\xc0", "\x0f\x03\xc0" };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        cpu_reset(b->cpu);
+        bench_put(b, 6 * 4, 0x00007777, 4);
+        b->cpu->s.seg[CS].base = 0;
+        b->cpu->s.seg[CS].selector = 0;
+        b->cpu->s.gpr[RSP] = 0x7000;
+        bench_code(b, 0x8000, cases[i], 3);
+        b->cpu->s.gpr[RIP] = 0x8000;
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, 1);
+        assert_int_equal(b->cpu->s.gpr[RIP], 0x7777);
+    }
+}
+
+/* Tables */
+
+static void tables_are_loaded_and_stored(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    b->cpu->s.gpr[RBX] = 0x5000;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\x03"), 0); /* SGDT [rbx] */
+    assert_int_equal(bench_get(b, 0x5000, 2), GDT_BYTES - 1);
+    assert_int_equal(bench_get(b, 0x5002, 8), GDT);
+    bench_put(b, 0x5000, 0x0fff, 2);
+    bench_put(b, 0x5002, IDT, 8);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\x1b"), 0); /* LIDT [rbx] */
+    assert_int_equal(b->cpu->s.idtr.limit, 0xfff);
+    bench_put(b, 0x5002, 1ull << 48, 8);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\x13"), RAISED(GP)); /* LGDT [rbx] */
+    assert_int_equal(b->cpu->s.gdtr.base, GDT);
+}
+
+static void ltr_makes_the_task_busy(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    b->cpu->s.tr.selector = 0;
+    b->cpu->s.gpr[RAX] = TASK;
+    assert_int_equal(EXECUTE(b, "\x0f\x00\xd8"), 0);
+    assert_int_equal(bench_get(b, GDT + TASK + 5, 1), 0x8b);
+    assert_int_equal(b->cpu->s.tr.base, TSS);
+    assert_int_equal(segment_type(&b->cpu->s.tr), TYPE_TSS32_BUSY);
+    assert_int_equal(EXECUTE(b, "\x0f\x00\xd8"), RAISED(GP)); /* busy now */
+}
+
+static void lar_lsl_verr_verw(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 3);
+    s->gpr[RBX] = DATA3;
+    assert_int_equal(EXECUTE(b, "\x0f\x03\xc3"), 0); /* LSL eax, ebx */
+    assert_int_equal(s->gpr[RAX], 0xffffffff);
+    assert_true(s->rflags & FLAG_ZF);
+    assert_int_equal(EXECUTE(b, "\x0f\x02\xc3"), 0); /* LAR */
+    assert_int_equal(s->gpr[RAX], 0x00cff300);
+    assert_int_equal(EXECUTE(b, "\x0f\x00\xeb"), 0); /* VERW */
+    assert_true(s->rflags & FLAG_ZF);
+    s->gpr[RBX] = CODE3;
+    assert_int_equal(EXECUTE(b, "\x0f\x00\xeb"), 0);
+    assert_false(s->rflags & FLAG_ZF);
+    assert_int_equal(EXECUTE(b, "\x0f\x00\xe3"), 0); /* VERR */
+    assert_true(s->rflags & FLAG_ZF);
+    s->gpr[RBX] = DATA0; /* not for ring 3 */
+    s->gpr[RAX] = 77;
+    assert_int_equal(EXECUTE(b, "\x0f\x03\xc3"), 0);
+    assert_int_equal(s->gpr[RAX], 77);
+    assert_false(s->rflags & FLAG_ZF);
+}
+
+static void arpl_raises_rpl(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    s->gpr[RAX] = 0x10;
+    s->gpr[RBX] = 3;
+    assert_int_equal(EXECUTE(b, "\x63\xd8"), 0);
+    assert_int_equal(s->gpr[RAX], 0x13);
+    assert_true(s->rflags & FLAG_ZF);
+    assert_int_equal(EXECUTE(b, "\x63\xd8"), 0);
+    assert_false(s->rflags & FLAG_ZF);
+}
+
+/* Segment registers */
+
+static void selectors_move_in_every_width(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->gpr[RAX] = ~0ull;
+    assert_int_equal(EXECUTE(b, "\x66\x8c\xd0"), 0); /* MOV ax, ss */
+    assert_int_equal(s->gpr[RAX], 0xffffffffffff0000 | DATA64);
+    assert_int_equal(EXECUTE(b, "\x8c\xd0"), 0);
+    assert_int_equal(s->gpr[RAX], DATA64);
+    s->gpr[RBX] = 0x5000;
+    bench_put(b, 0x5000, ~0ull, 8);
+    assert_int_equal(EXECUTE(b, "\x48\x8c\x13"), 0); /* MOV [rbx], ss: 16 bits */
+    assert_int_equal(bench_get(b, 0x5000, 8), 0xffffffffffff0000 | DATA64);
+    bench_put(b, 0x5000, 0x123456789abcdef0, 8);
+    bench_put(b, 0x5008, DATA0, 2);
+    assert_int_equal(EXECUTE(b, "\x48\x0f\xb4\x03"), 0); /* LFS rax, [rbx] */
+    assert_int_equal(s->gpr[RAX], 0x123456789abcdef0);
+    assert_int_equal(s->seg[FS].selector, DATA0);
+    assert_int_equal(EXECUTE(b, "\x8e\xc8"), RAISED(UD)); /* MOV cs, ax */
+}
+
+static void mov_ss_shadows_interrupts(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    s->gpr[RAX] = DATA0;
+    assert_int_equal(EXECUTE(b, "\x8e\xd0\x90"), 0);
+    assert_int_equal(s->shadow_mov_ss, 1);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->shadow_mov_ss, 0);
+}
+
+static void pop_segment_keeps_the_stack_on_faults(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    bench_put(b, 0x6ffc, 0xfff8, 4);
+    s->gpr[RSP] = 0x6ffc;
+    assert_int_equal(EXECUTE(b, "\x0f\xa1"), RAISED(GP));
+    assert_int_equal(s->gpr[RSP], 0x6ffc - 16);
+    bench_put(b, 0x6ffc, 0xabcd0000 | DATA3, 4);
+    s->gpr[RSP] = 0x6ffc;
+    assert_int_equal(EXECUTE(b, "\x0f\xa1"), 0);
+    assert_int_equal(s->gpr[RSP], 0x7000);
+    assert_int_equal(s->seg[FS].selector, DATA3);
+}
+
+/* Control and debug registers */
+
+static void msw_sets_but_never_clears_pe(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    s->gpr[RAX] = 0xfffe;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xf0"), 0); /* LMSW ax */
+    assert_int_equal(s->cr0, CR0_PE | CR0_ET | CR0_MP | CR0_EM | CR0_TS);
+    assert_int_equal(EXECUTE(b, "\x0f\x06"), 0); /* CLTS */
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xe0"), 0); /* SMSW eax */
+    assert_int_equal(s->gpr[RAX], CR0_PE | CR0_ET | CR0_MP | CR0_EM);
+}
+
+static void debug_registers_have_fixed_bits(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->gpr[RAX] = 0;
+    assert_int_equal(EXECUTE(b, "\x0f\x23\xf0"), 0); /* MOV dr6, rax */
+    assert_int_equal(s->dr[6], 0xffff0ff0);
+    s->gpr[RAX] = 0xffffdfff; /* all but GD */
+    s->cr4 &= ~CR4_DE;
+    assert_int_equal(EXECUTE(b, "\x0f\x23\xe8"), 0); /* MOV dr5: DR7 */
+    assert_int_equal(s->dr[7], 0xffff07ff);
+    s->dr[7] = 0x400;
+    s->cr4 |= CR4_DE;
+    assert_int_equal(EXECUTE(b, "\x0f\x23\xe8"), RAISED(UD));
+    s->gpr[RAX] = 1ull << 32;
+    assert_int_equal(EXECUTE(b, "\x0f\x23\xf8"), RAISED(GP));
+    s->dr[7] = 0x2400;
+    assert_int_equal(EXECUTE(b, "\x0f\x21\xf8"), RAISED(DB)); /* general detect */
+    assert_int_equal(s->dr[6], 0xffff2ff0);
+    assert_int_equal(s->dr[7], 0x400);
+}
+
+static void breakpoints_stop(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->dr[0] = 0x8000;
+    s->dr[7] = 0x401;
+    assert_int_equal(EXECUTE(b, "\x90"), RAISED(DB));
+    assert_int_equal(s->dr[6] & 15, 1);
+    bench_long(b, 0);
+    s->dr[0] = 0x5004;
+    s->dr[7] = 0x401 | 0xd << 16; /* 4 bytes, writes */
+    s->gpr[RBX] = 0x5000;
+    assert_int_equal(EXECUTE(b, "\x48\x89\x03"), 0); /* MOV [rbx], rax: a trap, after it */
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x9010);
+    assert_int_equal(bench_get(b, 0x7000 - 40, 8), 0x8003);
+}
+
+static void io_permission_follows_the_bitmap(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_protected(b, 3);
+    b->cpu->s.tr.limit = 0x68 + 8;
+    bench_put(b, TSS + 0x66, 0x68, 2);
+    bench_put(b, TSS + 0x68, 0xffffffffffffff5f, 8);
+    bench_put(b, TSS + 0x70, 0xff, 1);
+    assert_int_equal(cpu_check_io(b->cpu, 5, 1), 0);
+    assert_int_equal(cpu_check_io(b->cpu, 5, 2), CPU_FAULT);
+    assert_int_equal(cpu_check_io(b->cpu, 7, 1), 0);
+    assert_int_equal(cpu_check_io(b->cpu, 7, 2), CPU_FAULT);
+    assert_int_equal(cpu_check_io(b->cpu, 0x3f8, 1), CPU_FAULT); /* beyond the limit */
+    b->cpu->s.rflags |= FLAG_IOPL;
+    assert_int_equal(cpu_check_io(b->cpu, 0x3f8, 1), 0);
+    b->cpu->s.rflags |= FLAG_VM;
+    assert_int_equal(cpu_check_io(b->cpu, 0x3f8, 1), CPU_FAULT);
+}
+
+/* The rest */
+
+static void swapgs_and_bases(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->kernel_gs_base = 0xffff888000001000;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xf8"), 0);
+    assert_int_equal(s->seg[GS].base, 0xffff888000001000);
+    assert_int_equal(b->cpu->access[GS].base, 0xffff888000001000);
+    assert_int_equal(s->kernel_gs_base, 0);
+    assert_int_equal(EXECUTE(b, "\xf3\x48\x0f\xae\xc8"), RAISED(UD)); /* RDGSBASE rax */
+    s->cr4 |= CR4_FSGSBASE;
+    assert_int_equal(EXECUTE(b, "\xf3\x48\x0f\xae\xc8"), 0);
+    assert_int_equal(s->gpr[RAX], 0xffff888000001000);
+    s->gpr[RAX] = 1ull << 50;
+    assert_int_equal(EXECUTE(b, "\xf3\x48\x0f\xae\xd0"), RAISED(GP)); /* WRFSBASE rax */
+    assert_int_equal(EXECUTE(b, "\xf3\x0f\xae\xd0"), 0);              /* WRFSBASE eax */
+    assert_int_equal(s->seg[FS].base, 0);
+}
+
+static void stac_changes_the_tlb(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xcb"), 0);
+    assert_ptr_equal(b->cpu->tlb, &b->cpu->tlbs[MMU_SUPERVISOR_AC]);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xca"), 0);
+    assert_ptr_equal(b->cpu->tlb, &b->cpu->tlbs[MMU_SUPERVISOR]);
+}
+
+static void xcr0_takes_only_what_exists(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->gpr[RAX] = 3;
+    s->gpr[RCX] = s->gpr[RDX] = 0;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xd1"), RAISED(UD));
+    s->cr4 |= CR4_OSXSAVE;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xd1"), 0);
+    assert_int_equal(s->xcr0, 3);
+    s->gpr[RAX] = 7;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xd1"), RAISED(GP));
+    s->gpr[RAX] = 2;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xd1"), RAISED(GP));
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xd0"), 0); /* XGETBV */
+    assert_int_equal(s->gpr[RAX], 3);
+}
+
+static void sysenter_and_sysexit(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 3);
+    assert_int_equal(EXECUTE(b, "\x0f\x34"), RAISED(GP)); /* no SYSENTER_CS */
+    bench_long(b, 3);
+    s->sysenter_cs = CODE64;
+    s->sysenter_esp = 0x6800;
+    s->sysenter_eip = 0xa000;
+    s->rflags |= FLAG_IF;
+    bench_code(b, 0xa000, "\x48\x0f\x35", 3);
+    assert_int_equal(EXECUTE(b, "\x0f\x34"), 0);
+    assert_int_equal(s->gpr[RIP], 0xa000);
+    assert_int_equal(s->gpr[RSP], 0x6800);
+    assert_int_equal(s->cpl, 0);
+    assert_false(s->rflags & FLAG_IF);
+    s->gpr[RCX] = 0x6000;
+    s->gpr[RDX] = 0x8100;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x8100);
+    assert_int_equal(s->gpr[RSP], 0x6000);
+    assert_int_equal(s->cpl, 3);
+    assert_int_equal(s->seg[CS].selector, CODE64 + 35);
+}
+
+static void reset_init_and_startup(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    assert_int_equal(s->seg[CS].base + s->gpr[RIP], 0xfffffff0);
+    assert_int_equal(s->gpr[RDX], b->model.signature);
+    assert_int_equal(s->activity, CPU_RUNNING);
+    s->lstar = 5;
+    s->mxcsr = 0x1fa0;
+    cpu_init_signal(b->cpu);
+    assert_int_equal(s->lstar, 5);
+    assert_int_equal(s->mxcsr, 0x1fa0);
+    s->index = 1;
+    cpu_init_signal(b->cpu);
+    assert_int_equal(s->activity, CPU_WAIT_SIPI);
+    cpu_startup(b->cpu, 0x9a);
+    assert_int_equal(s->activity, CPU_RUNNING);
+    assert_int_equal(s->seg[CS].base, 0x9a000);
+    assert_int_equal(s->seg[CS].selector, 0x9a00);
+    assert_int_equal(s->gpr[RIP], 0);
+    cpu_startup(b->cpu, 0x10); /* ignored: it does not wait */
+    assert_int_equal(s->seg[CS].base, 0x9a000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(plain_msrs_keep_what_is_written),
+        BENCH_TEST(wrong_msr_values_fault),
+        BENCH_TEST(tsc_follows_virtual_time),
+        BENCH_TEST(rdtsc_obeys_tsd),
+        BENCH_TEST(privileged_instructions_fault_in_ring_3),
+        BENCH_TEST(umip_hides_the_tables),
+        BENCH_TEST(descriptor_instructions_need_protected_mode),
+        BENCH_TEST(tables_are_loaded_and_stored),
+        BENCH_TEST(ltr_makes_the_task_busy),
+        BENCH_TEST(lar_lsl_verr_verw),
+        BENCH_TEST(arpl_raises_rpl),
+        BENCH_TEST(selectors_move_in_every_width),
+        BENCH_TEST(mov_ss_shadows_interrupts),
+        BENCH_TEST(pop_segment_keeps_the_stack_on_faults),
+        BENCH_TEST(msw_sets_but_never_clears_pe),
+        BENCH_TEST(debug_registers_have_fixed_bits),
+        BENCH_TEST(breakpoints_stop),
+        BENCH_TEST(io_permission_follows_the_bitmap),
+        BENCH_TEST(swapgs_and_bases),
+        BENCH_TEST(stac_changes_the_tlb),
+        BENCH_TEST(xcr0_takes_only_what_exists),
+        BENCH_TEST(sysenter_and_sysexit),
+        BENCH_TEST(reset_init_and_startup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
