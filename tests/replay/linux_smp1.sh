@@ -1,6 +1,6 @@
 #!/bin/bash
-# Debian's kernel from reset to /init and power-off: recorded, replayed; two
-# recordings are equal byte for byte; the sizes that are promised.
+# Debian's kernel from reset to /init and power-off: recorded and replayed,
+# within the size that is promised.
 . tests/common.sh
 need_kernel linux-image-amd64
 boot_options
@@ -9,7 +9,3 @@ record_and_replay first "${boot[@]}"
 has "$WORK/first.out" "BOOT-OK"
 size=$(stat -c %s "$WORK/first.ghog")
 [ "$size" -le $((360 * 1024)) ] || fail "the trace has $size bytes"
-
-expect 0 "$GROUNDHOG" record -o "$WORK/second.ghog" "${boot[@]}" </dev/null
-cmp "$WORK/first.ghog" "$WORK/second.ghog" || fail "two recordings differ"
-

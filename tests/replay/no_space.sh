@@ -5,8 +5,8 @@ need_kernel
 boot_options
 (
     trap '' XFSZ
-    ulimit -f 16 # KiB
-    exec "$GROUNDHOG" record -o "$WORK/cut.ghog" --quiet "${boot[@]}"
+    ulimit -f 200 # KiB
+    exec "$GROUNDHOG" record -o "$WORK/cut.ghog" --log full --quiet "${boot[@]}"
 ) </dev/null >"$WORK/out" 2>"$WORK/err"
 [ $? -eq 125 ] || { cat "$WORK/err"; fail "did not stop with 125"; }
 has "$WORK/err" "cut.ghog"
