@@ -21,7 +21,6 @@
 #include "util/assert.h"
 #include "util/bits.h"
 
-#define PCI_HOLE_START 0xc0000000ull
 #define ROM_UNIT 0x10000u
 #define ROM_MAXIMUM (16u << 20)
 
@@ -121,7 +120,7 @@ static int build(struct machine *machine, struct error *error)
         return error_set(error, ERROR_FILE,
                          "%s: %llu bytes is no size for a ROM: it takes a multiple of 64 KiB up to 16 MiB",
                          bios->path, (unsigned long long)bios->size);
-    if (physmem_init(&machine->memory, d->memory_bytes, bios->size, PCI_HOLE_START))
+    if (physmem_init(&machine->memory, d->memory_bytes, bios->size, BOARD_PCI_HOLE))
         return error_set(error, ERROR_MEMORY, "out of host memory for -m %llu M",
                          (unsigned long long)(d->memory_bytes >> 20));
     if (bus_init(&machine->ports, 65536) || bus_init(&machine->mmio, ~0ull))
@@ -155,7 +154,6 @@ struct machine *machine_create(const struct description *description, const stru
         machine_destroy(machine);
         return NULL;
     }
-    board_reset(machine->board);
     return machine;
 }
 

@@ -1,11 +1,13 @@
 /* How a vCPU reaches the machine; see machine_bus.h. */
 #include "machine/machine_bus.h"
 
-#include <string.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "cpu/cpu.h"
 #include "machine/board.h"
 #include "machine/machine.h"
+#include "util/bits.h"
 
 /* Makes clock_now exact for what the running vCPU asks. */
 static struct machine *at_now(void *context, const struct cpu *cpu)
@@ -122,17 +124,20 @@ static uint64_t hash_text(const char *text)
     return hash;
 }
 
+/* Passes a text on, once a machine, with the place where it first happened. */
 static void notice(void *context, struct cpu *cpu, const char *text)
 {
     struct machine *machine = at_now(context, cpu);
     uint64_t hash = hash_text(text);
+    char line[256];
     for (unsigned i = 0; i < machine->notice_count; i++)
         if (machine->notices[i] == hash)
             return;
-    if (machine->notice_count == 64 || !machine->hooks.notice)
+    if (machine->notice_count == ARRAY_SIZE(machine->notices) || !machine->hooks.notice)
         return;
     machine->notices[machine->notice_count++] = hash;
-    machine->hooks.notice(machine->hooks.context, text);
+    snprintf(line, sizeof line, "instruction %" PRIu64 ": %s", machine->clock.s.instructions, text);
+    machine->hooks.notice(machine->hooks.context, line);
 }
 
 void machine_bus_connect(struct machine *machine, struct cpu *cpu)
