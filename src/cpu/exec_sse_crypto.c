@@ -55,34 +55,35 @@ static void substitute_shift(union xmm *state, const uint8_t *box, unsigned dire
     *state = r;
 }
 
-static uint8_t times2(uint8_t v)
+static inline uint32_t rotate_right(uint32_t v, unsigned n)
 {
-    return (uint8_t)(v << 1 ^ (v & 0x80 ? 0x1b : 0));
+    return v >> n | v << (32 - n);
 }
 
-static uint8_t times(uint8_t v, unsigned factor)
+/* Each byte times 2 in the field. */
+static inline uint32_t times2(uint32_t v)
 {
-    uint8_t product = 0;
-    for (; factor; factor >>= 1, v = times2(v))
-        if (factor & 1)
-            product ^= v;
-    return product;
+    return (v & 0x7f7f7f7f) << 1 ^ (v >> 7 & 0x01010101) * 0x1b;
 }
 
-/* MixColumns with the first row of its matrix; the others are rotations. */
-static void mix_columns(union xmm *state, const uint8_t factors[4])
+/* MixColumns: row r becomes 2 r ^ 3 (r+1) ^ (r+2) ^ (r+3). */
+static void mix_columns(union xmm *state)
 {
-    union xmm r;
-    for (unsigned i = 0; i < 16; i++) {
-        const uint8_t *column = &state->u8[i & 12];
-        r.u8[i] = 0;
-        for (unsigned k = 0; k < 4; k++)
-            r.u8[i] ^= times(column[(i + k) & 3], factors[k]);
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t v = state->u32[i], v2 = times2(v);
+        state->u32[i] = v2 ^ rotate_right(v ^ v2, 8) ^ rotate_right(v, 16) ^ rotate_right(v, 24);
     }
-    *state = r;
 }
 
-static const uint8_t mix[4] = { 2, 3, 1, 1 }, inverse_mix[4] = { 14, 11, 13, 9 };
+/* InvMixColumns: 14 r ^ 11 (r+1) ^ 13 (r+2) ^ 9 (r+3). */
+static void inverse_mix_columns(union xmm *state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t v = state->u32[i], v2 = times2(v), v4 = times2(v2), v8 = times2(v4);
+        state->u32[i] = (v8 ^ v4 ^ v2) ^ rotate_right(v8 ^ v2 ^ v, 8) ^ rotate_right(v8 ^ v4 ^ v, 16)
+                        ^ rotate_right(v8 ^ v, 24);
+    }
+}
 
 static void op_aesenclast(union xmm *d, const union xmm *s)
 {
@@ -93,7 +94,7 @@ static void op_aesenclast(union xmm *d, const union xmm *s)
 static void op_aesenc(union xmm *d, const union xmm *s)
 {
     substitute_shift(d, sbox, 1);
-    mix_columns(d, mix);
+    mix_columns(d);
     d->vu64 ^= s->vu64;
 }
 
@@ -106,25 +107,20 @@ static void op_aesdeclast(union xmm *d, const union xmm *s)
 static void op_aesdec(union xmm *d, const union xmm *s)
 {
     substitute_shift(d, inverse_sbox, 3);
-    mix_columns(d, inverse_mix);
+    inverse_mix_columns(d);
     d->vu64 ^= s->vu64;
 }
 
 static void op_aesimc(union xmm *d, const union xmm *s)
 {
     *d = *s;
-    mix_columns(d, inverse_mix);
+    inverse_mix_columns(d);
 }
 
 static uint32_t substitute_word(uint32_t v)
 {
     return sbox[v & 0xff] | (uint32_t)sbox[v >> 8 & 0xff] << 8
            | (uint32_t)sbox[v >> 16 & 0xff] << 16 | (uint32_t)sbox[v >> 24] << 24;
-}
-
-static inline uint32_t rotate_right(uint32_t v, unsigned n)
-{
-    return v >> n | v << (32 - n);
 }
 
 static void op_aeskeygenassist(union xmm *d, const union xmm *s, uint8_t imm)

@@ -94,7 +94,7 @@ static inline void op_pshufb(union xmm *d, const union xmm *s)
 {
     union xmm r;
     for (unsigned i = 0; i < 16; i++)
-        r.u8[i] = s->u8[i] & 0x80 ? 0 : d->u8[s->u8[i] & 15];
+        r.u8[i] = (uint8_t)(d->u8[s->u8[i] & 15] & ~(s->i8[i] >> 7));
     *d = r;
 }
 

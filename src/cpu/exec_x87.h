@@ -48,6 +48,12 @@ static inline int x87_begin(struct cpu *cpu, const struct insn *insn)
     return 0;
 }
 
+/* The control word as cpu/fp.h wants it. */
+static inline uint32_t x87_control_word(const struct cpu *cpu)
+{
+    return cpu->s.fcw | FCW_STICKY((uint32_t)cpu->s.fsw);
+}
+
 /* Physical number of ST(i). */
 static inline unsigned x87_physical(const struct cpu *cpu, unsigned i)
 {

@@ -16,7 +16,7 @@ static inline int operate(struct cpu *cpu, const struct insn *insn, fp_x87_funct
         if (!x87_underflow(cpu, insn))
             return 0;
     } else {
-        unsigned status = f(&r, x87_st(cpu, left), x87_st(cpu, right), cpu->s.fcw);
+        unsigned status = f(&r, x87_st(cpu, left), x87_st(cpu, right), x87_control_word(cpu));
         if (unlikely(x87_signal(cpu, insn, status) & FP_PRECOMPUTATION))
             return 0;
     }
@@ -79,6 +79,12 @@ static unsigned with_denormal(unsigned status, unsigned loaded, const struct x87
     return loaded & FP_DE && !(status & (FP_IE | FP_ZE)) && !is_nan(st0) ? status | FP_DE : status;
 }
 
+/* with_denormal must see what was really raised. */
+static inline uint32_t loaded_control(const struct cpu *cpu, unsigned loaded)
+{
+    return loaded ? cpu->s.fcw : x87_control_word(cpu);
+}
+
 /* ST(0) = f(ST(0), memory), or f(memory, ST(0)) when `reverse`. */
 static inline int operate_memory(struct cpu *cpu, const struct insn *insn, fp_x87_function *f,
                                  const struct x87_register *m, unsigned loaded, bool reverse)
@@ -90,7 +96,8 @@ static inline int operate_memory(struct cpu *cpu, const struct insn *insn, fp_x8
             return 0;
     } else {
         const struct x87_register *st0 = x87_st(cpu, 0);
-        unsigned status = reverse ? f(&r, m, st0, cpu->s.fcw) : f(&r, st0, m, cpu->s.fcw);
+        uint32_t control = loaded_control(cpu, loaded);
+        unsigned status = reverse ? f(&r, m, st0, control) : f(&r, st0, m, control);
         if (unlikely(loaded & FP_DE)) {
             status = with_denormal(status, loaded, st0);
             if (status & FP_DE & ~cpu->s.fcw)
@@ -145,7 +152,7 @@ ARITHMETIC(fdivr, fp_x87_div, true)
 #define FSW_CODES (FSW_C0 | FSW_C2 | FSW_C3)
 
 typedef uint16_t compare_function(const struct x87_register *a, const struct x87_register *b,
-                                  uint16_t fcw);
+                                  uint32_t fcw);
 
 /* Takes the outcome; true if the instruction goes on. */
 static bool compared(struct cpu *cpu, const struct insn *insn, unsigned status)
@@ -162,7 +169,7 @@ static int compare(struct cpu *cpu, const struct insn *insn, compare_function *f
     if (x87_begin(cpu, insn))
         return CPU_FAULT;
     if (!x87_empty(cpu, 0) && !x87_empty(cpu, i))
-        status = f(x87_st(cpu, 0), x87_st(cpu, i), cpu->s.fcw);
+        status = f(x87_st(cpu, 0), x87_st(cpu, i), x87_control_word(cpu));
     if (!compared(cpu, insn, status))
         return 0;
     while (pops--)
@@ -202,7 +209,7 @@ static int compare_memory(struct cpu *cpu, const struct insn *insn, const struct
     cpu->s.fip = insn_start(cpu, insn);
     if (!x87_empty(cpu, 0)) {
         const struct x87_register *st0 = x87_st(cpu, 0);
-        status = with_denormal(fp_x87_compare(st0, m, cpu->s.fcw), loaded, st0);
+        status = with_denormal(fp_x87_compare(st0, m, loaded_control(cpu, loaded)), loaded, st0);
     }
     if (compared(cpu, insn, status) && pop)
         x87_pop(cpu);
@@ -234,7 +241,7 @@ int exec_ftst(struct cpu *cpu, const struct insn *insn)
     if (x87_begin(cpu, insn))
         return CPU_FAULT;
     if (!x87_empty(cpu, 0))
-        status = fp_x87_compare(x87_st(cpu, 0), &zero, cpu->s.fcw);
+        status = fp_x87_compare(x87_st(cpu, 0), &zero, x87_control_word(cpu));
     compared(cpu, insn, status);
     return 0;
 }
@@ -247,7 +254,7 @@ static int compare_flags(struct cpu *cpu, const struct insn *insn, compare_funct
     if (x87_begin(cpu, insn))
         return CPU_FAULT;
     if (!x87_empty(cpu, 0) && !x87_empty(cpu, i))
-        status = f(x87_st(cpu, 0), x87_st(cpu, i), cpu->s.fcw);
+        status = f(x87_st(cpu, 0), x87_st(cpu, i), x87_control_word(cpu));
     unsigned c1 = status & FSW_SF ? 0 : cpu->s.fsw & FSW_C1;
     if (x87_signal(cpu, insn, (status & (FP_EXCEPTIONS | FSW_SF)) | c1) & FP_PRECOMPUTATION)
         return 0;
@@ -337,7 +344,7 @@ static int unary(struct cpu *cpu, const struct insn *insn, fp_x87_unary *f, bool
         if (!x87_underflow(cpu, insn))
             return 0;
     } else {
-        unsigned status = f(&r, x87_st(cpu, 0), cpu->s.fcw);
+        unsigned status = f(&r, x87_st(cpu, 0), x87_control_word(cpu));
         if (x87_signal(cpu, insn, status) & FP_PRECOMPUTATION || status & FSW_C2)
             return 0;
     }
@@ -392,7 +399,7 @@ int exec_fxtract(struct cpu *cpu, const struct insn *insn)
         return CPU_FAULT;
     if (pair_stack_fault(cpu, insn))
         return 0;
-    unsigned status = fp_x87_extract(&exponent, &significand, x87_st(cpu, 0), cpu->s.fcw);
+    unsigned status = fp_x87_extract(&exponent, &significand, x87_st(cpu, 0), x87_control_word(cpu));
     if (!(x87_signal(cpu, insn, status) & FP_PRECOMPUTATION))
         write_pair(cpu, &exponent, &significand);
     return 0;
@@ -406,8 +413,8 @@ int exec_fsincos(struct cpu *cpu, const struct insn *insn)
     cpu->s.fsw &= (uint16_t)~FSW_C2;
     if (pair_stack_fault(cpu, insn))
         return 0;
-    unsigned status = fp_x87_sin(&sine, x87_st(cpu, 0), cpu->s.fcw);
-    status |= fp_x87_cos(&cosine, x87_st(cpu, 0), cpu->s.fcw) & FP_EXCEPTIONS;
+    unsigned status = fp_x87_sin(&sine, x87_st(cpu, 0), x87_control_word(cpu));
+    status |= fp_x87_cos(&cosine, x87_st(cpu, 0), x87_control_word(cpu)) & FP_EXCEPTIONS;
     if (x87_signal(cpu, insn, status) & FP_PRECOMPUTATION || status & FSW_C2)
         return 0;
     write_pair(cpu, &sine, &cosine);
@@ -423,7 +430,7 @@ int exec_fptan(struct cpu *cpu, const struct insn *insn)
     cpu->s.fsw &= (uint16_t)~FSW_C2;
     if (pair_stack_fault(cpu, insn))
         return 0;
-    unsigned status = fp_x87_tan(&tangent, x87_st(cpu, 0), cpu->s.fcw);
+    unsigned status = fp_x87_tan(&tangent, x87_st(cpu, 0), x87_control_word(cpu));
     if (x87_signal(cpu, insn, status) & FP_PRECOMPUTATION || status & FSW_C2)
         return 0;
     write_pair(cpu, &tangent, is_nan(&tangent) ? &tangent : &one);
@@ -459,7 +466,7 @@ static int remainder_(struct cpu *cpu, const struct insn *insn, bool nearest)
         if (!x87_underflow(cpu, insn))
             return 0;
     } else {
-        unsigned status = fp_x87_remainder(&r, x87_st(cpu, 0), x87_st(cpu, 1), nearest, cpu->s.fcw);
+        unsigned status = fp_x87_remainder(&r, x87_st(cpu, 0), x87_st(cpu, 1), nearest, x87_control_word(cpu));
         if (!(status & FP_IE) && !is_nan(&r))
             cpu->s.fsw &= (uint16_t)~(FSW_C0 | FSW_C3);
         if (x87_signal(cpu, insn, status) & FP_PRECOMPUTATION)

@@ -153,7 +153,7 @@ int exec_fldz(struct cpu *cpu, const struct insn *insn)
         if (x87_check(cpu))                                                                        \
             return CPU_FAULT;                                                                      \
         if (!x87_empty(cpu, 0))                                                                    \
-            status = convert(&v, x87_st(cpu, 0), cpu->s.fcw);                                      \
+            status = convert(&v, x87_st(cpu, 0), x87_control_word(cpu));                                    \
         bool writes = !(status & ~cpu->s.fcw & (FP_PRECOMPUTATION | FP_OE | FP_UE));               \
         if ((writes ? memory_write##bits(cpu, insn->seg, insn_address(cpu, insn), (uint##bits##_t)v) \
                     : memory_probe_write(cpu, insn->seg, insn_address(cpu, insn), bits / 8)))      \
@@ -177,7 +177,7 @@ STORE(fistp_m64, int64_t, 64, fp_x87_to_i64, INT64_MIN, true)
 /* FISTTP rounds towards zero whatever FCW says. */
 #define TRUNCATE(bits)                                                                             \
     static inline unsigned truncate_i##bits(int##bits##_t *r, const struct x87_register *a,        \
-                                            uint16_t fcw)                                          \
+                                            uint32_t fcw)                                          \
     {                                                                                              \
         return fp_x87_to_i##bits(r, a, fcw | 3 << FCW_RC_SHIFT);                                   \
     }                                                                                              \

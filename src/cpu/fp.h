@@ -81,7 +81,10 @@ typedef uint32_t fp_from_integer_function(union xmm *d, int64_t value, uint32_t 
 fp_from_integer_function fp_cvtsi2ss, fp_cvtsi2sd;
 
 /*
- * x87. FCW as the guest has it: precision, rounding and masks are obeyed. Each
+ * x87. `fcw` is the guest's in its low 16 bits: precision, rounding and masks are
+ * obeyed. Bits 16..21 name exceptions that may be returned although they were
+ * not raised, because FSW has them already (FCW_STICKY); they matter only while
+ * all are masked, and save the clearing of the host's flags. Each function
  * returns FSW bits: the exceptions raised and C1 (rounded up); comparisons
  * also C0, C2, C3. With an unmasked IE, DE or ZE the result is not written;
  * unmasked OE and UE give results with the exponent wrapped by 24576
@@ -99,36 +102,37 @@ fp_from_integer_function fp_cvtsi2ss, fp_cvtsi2sd;
 #define FCW_RC_SHIFT 10
 #define FCW_RESERVED 0x0040u
 #define FCW_DEFAULT 0x037fu
+#define FCW_STICKY(fsw) (((fsw) & FP_EXCEPTIONS) << 16)
 
 typedef uint16_t fp_x87_function(struct x87_register *r, const struct x87_register *a,
-                                 const struct x87_register *b, uint16_t fcw);
+                                 const struct x87_register *b, uint32_t fcw);
 fp_x87_function fp_x87_add, fp_x87_sub, fp_x87_mul, fp_x87_div;
 fp_x87_function fp_x87_scale; /* a * 2^trunc(b) */
-typedef uint16_t fp_x87_unary(struct x87_register *r, const struct x87_register *a, uint16_t fcw);
+typedef uint16_t fp_x87_unary(struct x87_register *r, const struct x87_register *a, uint32_t fcw);
 fp_x87_unary fp_x87_sqrt, fp_x87_round;
 /* Comparison of a with b: C0 less, C3 equal, all three unordered. */
-uint16_t fp_x87_compare(const struct x87_register *a, const struct x87_register *b, uint16_t fcw);
+uint16_t fp_x87_compare(const struct x87_register *a, const struct x87_register *b, uint32_t fcw);
 uint16_t fp_x87_compare_quiet(const struct x87_register *a, const struct x87_register *b,
-                              uint16_t fcw);
+                              uint32_t fcw);
 /* Loads from other formats; exact. Integers raise nothing; SNaNs raise IE and
  * stay SNaNs, denormals raise DE. */
 uint16_t fp_x87_from_f32(struct x87_register *r, uint32_t v);
 uint16_t fp_x87_from_f64(struct x87_register *r, uint64_t v);
 uint16_t fp_x87_from_i64(struct x87_register *r, int64_t v);
 /* Stores in other formats. */
-uint16_t fp_x87_to_f32(uint32_t *r, const struct x87_register *a, uint16_t fcw);
-uint16_t fp_x87_to_f64(uint64_t *r, const struct x87_register *a, uint16_t fcw);
-uint16_t fp_x87_to_i16(int16_t *r, const struct x87_register *a, uint16_t fcw);
-uint16_t fp_x87_to_i32(int32_t *r, const struct x87_register *a, uint16_t fcw);
-uint16_t fp_x87_to_i64(int64_t *r, const struct x87_register *a, uint16_t fcw);
+uint16_t fp_x87_to_f32(uint32_t *r, const struct x87_register *a, uint32_t fcw);
+uint16_t fp_x87_to_f64(uint64_t *r, const struct x87_register *a, uint32_t fcw);
+uint16_t fp_x87_to_i16(int16_t *r, const struct x87_register *a, uint32_t fcw);
+uint16_t fp_x87_to_i32(int32_t *r, const struct x87_register *a, uint32_t fcw);
+uint16_t fp_x87_to_i64(int64_t *r, const struct x87_register *a, uint32_t fcw);
 
 /* Remainders, FPREM (quotient truncated) and FPREM1 (`nearest`); also C0, C3, C1:
  * the quotient's low three bits, C2: incomplete. */
 uint16_t fp_x87_remainder(struct x87_register *r, const struct x87_register *a,
-                          const struct x87_register *b, bool nearest, uint16_t fcw);
+                          const struct x87_register *b, bool nearest, uint32_t fcw);
 /* FXTRACT: the exponent and the significand as a number in [1, 2). */
 uint16_t fp_x87_extract(struct x87_register *exponent, struct x87_register *significand,
-                        const struct x87_register *a, uint16_t fcw);
+                        const struct x87_register *a, uint32_t fcw);
 
 /* Transcendentals (fp_transcendental.c): C2 set means that the argument is out
  * of range and nothing was written. */

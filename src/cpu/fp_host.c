@@ -239,7 +239,7 @@ HOST_FROM_INTEGER(cvtsi2sd)
 
 #define X87_BEGIN                                                                                  \
     "fnstsw %%ax\n\t"                                                                              \
-    "testb $0x3f, %%al\n\t"                                                                        \
+    "testb %b[fresh], %%al\n\t"                                                                    \
     "jz 1f\n\t"                                                                                    \
     "fnclex\n"                                                                                     \
     "1:\tfldcw %[cw]\n\t"
@@ -252,9 +252,15 @@ HOST_FROM_INTEGER(cvtsi2sd)
 #define X87_CLOBBERS "cc", "st", "st(1)", "st(2)"
 #define X87_RESULT (FP_EXCEPTIONS | FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3)
 
-static inline uint16_t x87_control(uint16_t fcw)
+static inline uint16_t x87_control(uint32_t fcw)
 {
-    return (fcw & 0x0f3f) | FCW_RESERVED;
+    return (uint16_t)((fcw & 0x0f3f) | FCW_RESERVED);
+}
+
+/* The host's flags that must be clear beforehand. */
+static inline uint8_t x87_fresh(uint32_t fcw)
+{
+    return (fcw & FP_EXCEPTIONS) == FP_EXCEPTIONS ? ~(fcw >> 16) & FP_EXCEPTIONS : FP_EXCEPTIONS;
 }
 
 static inline void x87_done(uint16_t control)
@@ -269,21 +275,21 @@ static inline void x87_done(uint16_t control)
 #define X87_IN(p) "m"(*(const struct x87_register *)(p))
 
 /* True if the status says that no result was made. */
-static inline bool x87_suppressed(uint16_t status, uint16_t fcw)
+static inline bool x87_suppressed(uint16_t status, uint32_t fcw)
 {
     return status & ~fcw & FP_PRECOMPUTATION;
 }
 
 #define HOST_X87(name, instruction, keep)                                                          \
     uint16_t fp_x87_##name(struct x87_register *r, const struct x87_register *a,                   \
-                           const struct x87_register *b, uint16_t fcw)                             \
+                           const struct x87_register *b, uint32_t fcw)                             \
     {                                                                                              \
         uint16_t control = x87_control(fcw), status;                                               \
         struct x87_register result = { 0, 0, { 0 } };                                              \
         __asm__ volatile(X87_BEGIN "fldt %[b]\n\tfldt %[a]\n\t" instruction "\n\t" X87_STATUS      \
                          "fstpt %[r]\n\tfstp %%st(0)"                                              \
                          : [r] "+m"(result), "=&a"(status)                                         \
-                         : [cw] "m"(control), [a] X87_IN(a), [b] X87_IN(b) : X87_CLOBBERS);        \
+                         : [cw] "m"(control), [fresh] "q"(x87_fresh(fcw)), [a] X87_IN(a), [b] X87_IN(b) : X87_CLOBBERS);        \
         x87_done(control);                                                                         \
         if (!x87_suppressed(status, fcw))                                                          \
             *r = result;                                                                           \
@@ -296,13 +302,13 @@ HOST_X87(div, "fdiv %%st(1), %%st", FP_EXCEPTIONS | FSW_C1)
 HOST_X87(scale, "fscale", FP_EXCEPTIONS | FSW_C1)
 
 #define HOST_X87_UNARY(name, instruction)                                                          \
-    uint16_t fp_x87_##name(struct x87_register *r, const struct x87_register *a, uint16_t fcw)     \
+    uint16_t fp_x87_##name(struct x87_register *r, const struct x87_register *a, uint32_t fcw)     \
     {                                                                                              \
         uint16_t control = x87_control(fcw), status;                                               \
         struct x87_register result = { 0, 0, { 0 } };                                              \
         __asm__ volatile(X87_BEGIN "fldt %[a]\n\t" instruction "\n\t" X87_STATUS "fstpt %[r]"      \
                          : [r] "+m"(result), "=&a"(status)                                         \
-                         : [cw] "m"(control), [a] X87_IN(a) : X87_CLOBBERS);                       \
+                         : [cw] "m"(control), [fresh] "q"(x87_fresh(fcw)), [a] X87_IN(a) : X87_CLOBBERS);                       \
         x87_done(control);                                                                         \
         if (!x87_suppressed(status, fcw))                                                          \
             *r = result;                                                                           \
@@ -313,13 +319,13 @@ HOST_X87_UNARY(round, "frndint")
 
 #define HOST_X87_COMPARE(name, instruction)                                                        \
     uint16_t fp_x87_##name(const struct x87_register *a, const struct x87_register *b,             \
-                           uint16_t fcw)                                                           \
+                           uint32_t fcw)                                                           \
     {                                                                                              \
         uint16_t control = x87_control(fcw), status;                                               \
         __asm__ volatile(X87_BEGIN "fldt %[b]\n\tfldt %[a]\n\t" instruction "\n\t" X87_STATUS      \
                          "fstp %%st(0)\n\tfstp %%st(0)"                                            \
                          : "=&a"(status)                                                           \
-                         : [cw] "m"(control), [a] X87_IN(a), [b] X87_IN(b) : X87_CLOBBERS);        \
+                         : [cw] "m"(control), [fresh] "q"(x87_fresh(fcw)), [a] X87_IN(a), [b] X87_IN(b) : X87_CLOBBERS);        \
         x87_done(control);                                                                         \
         return status & (X87_RESULT & ~FSW_C1);                                                    \
     }
@@ -328,14 +334,14 @@ HOST_X87_COMPARE(compare_quiet, "fucom %%st(1)")
 
 /* Stores do not pop on the host when suppressed: EMMS empties the stack. */
 #define HOST_X87_STORE(name, type, instruction)                                                    \
-    uint16_t fp_x87_to_##name(type *r, const struct x87_register *a, uint16_t fcw)                 \
+    uint16_t fp_x87_to_##name(type *r, const struct x87_register *a, uint32_t fcw)                 \
     {                                                                                              \
         uint16_t control = x87_control(fcw), status;                                               \
         type result = *r;                                                                          \
         __asm__ volatile(X87_BEGIN "fldt %[a]\n\t" instruction " %[r]\n\t"                         \
                          "fnstsw %%ax\n\ttestb $0x80, %%al\n\tjz 2f\n\tfnclex\n\temms\n2:"         \
                          : [r] "+m"(result), "=&a"(status)                                         \
-                         : [cw] "m"(control), [a] X87_IN(a) : X87_CLOBBERS);                       \
+                         : [cw] "m"(control), [fresh] "q"(x87_fresh(fcw)), [a] X87_IN(a) : X87_CLOBBERS);                       \
         x87_done(control);                                                                         \
         *r = result;                                                                               \
         return status & (FP_EXCEPTIONS | FSW_C1);                                                  \

@@ -112,7 +112,7 @@ static struct number unpack(const struct x87_register *a)
 /* Back to the register format; the value fits, a tiny one exactly. With
  * underflow unmasked a tiny one is scaled up and raises UE. */
 static unsigned pack(struct x87_register *r, bool negative, int exponent, uint64_t significand,
-                     uint16_t fcw)
+                     uint32_t fcw)
 {
     if (!significand) {
         *r = make(negative, 0, 0);
@@ -140,7 +140,7 @@ static unsigned quotient_bits(uint64_t quotient)
 
 /* a and b are finite, not zero. */
 static unsigned reduce(struct x87_register *r, const struct number *a, const struct number *b,
-                       bool nearest, uint16_t fcw)
+                       bool nearest, uint32_t fcw)
 {
     int difference = a->exponent - b->exponent;
     uint64_t rest = a->significand, quotient = 0;
@@ -173,7 +173,7 @@ static unsigned reduce(struct x87_register *r, const struct number *a, const str
 }
 
 uint16_t fp_x87_remainder(struct x87_register *r, const struct x87_register *a,
-                          const struct x87_register *b, bool nearest, uint16_t fcw)
+                          const struct x87_register *b, bool nearest, uint32_t fcw)
 {
     if (is_nan_or_unsupported(a) || is_nan_or_unsupported(b))
         return fp_x87_add(r, a, b, fcw); /* the same rules for NaNs */
@@ -197,7 +197,7 @@ uint16_t fp_x87_remainder(struct x87_register *r, const struct x87_register *a,
 }
 
 uint16_t fp_x87_extract(struct x87_register *exponent, struct x87_register *significand,
-                        const struct x87_register *a, uint16_t fcw)
+                        const struct x87_register *a, uint32_t fcw)
 {
     if (is_nan_or_unsupported(a)) {
         struct x87_register zero = { 0, 0, { 0 } };

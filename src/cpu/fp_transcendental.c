@@ -1,8 +1,9 @@
 /*
  * The x87's transcendental functions, in software so that their bits are the
- * same on every host: IEEE quadruple precision from the compiler's library
- * (113 bits, integer code), then one rounding to 64 bits as FCW says. The
- * error is far below one unit in the last place. (SDM vol. 1, section 8.3.10)
+ * same on every host: series in 128-bit fixed point, the rest in IEEE quadruple
+ * precision from the compiler's library (113 bits, integer code), then one
+ * rounding to 64 bits as FCW says. The error before it is below 2^-105 of the
+ * result. (SDM vol. 1, section 8.3.10)
  *
  * Ours: FSIN, FCOS, FSINCOS and FPTAN reduce their argument with pi to 66 bits,
  * as the manual describes (section 8.3.8). Results are rounded to 64 bits
@@ -66,12 +67,12 @@ static enum class classify(const struct x87_register *a)
 
 /* The NaN that an operation on NaNs gives, by the rules of addition. */
 static uint16_t nan_result(struct x87_register *r, const struct x87_register *a,
-                           const struct x87_register *b, uint16_t fcw)
+                           const struct x87_register *b, uint32_t fcw)
 {
     return fp_x87_add(r, a, b, fcw) & FP_EXCEPTIONS;
 }
 
-static uint16_t invalid(struct x87_register *r, uint16_t fcw)
+static uint16_t invalid(struct x87_register *r, uint32_t fcw)
 {
     if (fcw & FP_IE)
         *r = INDEFINITE;
@@ -89,8 +90,65 @@ static quad magnitude(const struct x87_register *a)
     return quad_of((uint64_t)bits, (uint64_t)(bits >> 64));
 }
 
+/*
+ * Fixed point for the series: 1 bit before the point, 127 behind it.
+ */
+#define FIXED_ONE ((uint128)1 << 127)
+
+static inline uint128 fixed_multiply(uint128 a, uint128 b)
+{
+    uint64_t ah = (uint64_t)(a >> 64), al = (uint64_t)a, bh = (uint64_t)(b >> 64), bl = (uint64_t)b;
+    uint128 middle1 = (uint128)ah * bl, middle2 = (uint128)al * bh;
+    uint128 carry = ((uint128)al * bl >> 64) + (uint64_t)middle1 + (uint64_t)middle2;
+    return ((uint128)ah * bh + (middle1 >> 64) + (middle2 >> 64) + (carry >> 64)) << 1
+           | (carry >> 63 & 1);
+}
+
+/* v / n for small n. */
+static inline uint128 fixed_divide(uint128 v, unsigned n)
+{
+#define R(n) FIXED_ONE / (n)
+    static const uint128 reciprocal[32] = {
+        0, FIXED_ONE, R(2), R(3), R(4), R(5), R(6), R(7), R(8), R(9), R(10), R(11), R(12), R(13),
+        R(14), R(15), R(16), R(17), R(18), R(19), R(20), R(21), R(22), R(23), R(24), R(25), R(26),
+        R(27), R(28), R(29), R(30), R(31),
+    };
+#undef R
+    return fixed_multiply(v, reciprocal[n]);
+}
+
+/* 1 / (2k + 1) */
+static inline uint128 odd_reciprocal(unsigned k)
+{
+#define R(n) FIXED_ONE / (n)
+    static const uint128 table[25] = {
+        FIXED_ONE, R(3), R(5), R(7), R(9), R(11), R(13), R(15), R(17), R(19), R(21), R(23), R(25),
+        R(27), R(29), R(31), R(33), R(35), R(37), R(39), R(41), R(43), R(45), R(47), R(49),
+    };
+#undef R
+    return table[k];
+}
+
+/* |v| below 2, cut. */
+static uint128 fixed_of(quad v)
+{
+    union quad_bits u = { .value = v };
+    int shift = 16383 - (int)(u.half[1] >> 48 & 0x7fff);
+    uint128 significand = (uint128)(u.half[1] & 0xffffffffffff) << 64 | u.half[0] | (uint128)1 << 112;
+    return shift > 127 ? 0 : significand << 15 >> shift;
+}
+
+/* v is not 0; cut. */
+static quad quad_of_fixed(uint128 v)
+{
+    int shift = v >> 64 ? __builtin_clzll((uint64_t)(v >> 64)) : 64 + __builtin_clzll((uint64_t)v);
+    uint128 fraction = v << shift << 1 >> 16;
+    return quad_of((uint64_t)fraction,
+                   (uint64_t)(fraction >> 64) | (uint64_t)(16383 - shift) << 48);
+}
+
 /* Decides by the bits below the last place; returns whether to round up. */
-static bool rounds_up(bool minus, bool odd, uint64_t rest, uint64_t half, bool sticky, uint16_t fcw)
+static bool rounds_up(bool minus, bool odd, uint64_t rest, uint64_t half, bool sticky, uint32_t fcw)
 {
     switch (fcw >> FCW_RC_SHIFT & 3) {
     case 0: return rest > half || (rest == half && (sticky || odd));
@@ -104,7 +162,7 @@ static bool rounds_up(bool minus, bool odd, uint64_t rest, uint64_t half, bool s
  * Rounds +-|v| to the register format. `nudge` says on which side of v the true
  * magnitude lies when v itself fits exactly: -1 below, 1 above, 0 it is exact.
  */
-static uint16_t finish(struct x87_register *r, bool minus, quad v, int nudge, uint16_t fcw)
+static uint16_t finish(struct x87_register *r, bool minus, quad v, int nudge, uint32_t fcw)
 {
     union quad_bits u = { .value = v };
     uint128 bits = (uint128)(u.half[1] & ~(1ull << 63)) << 64 | u.half[0];
@@ -196,26 +254,29 @@ static unsigned reduce(const struct x87_register *a, quad *rest)
     return quotient & 3;
 }
 
-/* Taylor series on [-pi/4, pi/4]. */
+/* Taylor series on [-pi/4, pi/4]. Each step is 1 - x2 / (n (n+1)) * sum. */
+static uint128 alternating_series(quad x, unsigned last)
+{
+    uint128 x2 = fixed_of(x), sum = FIXED_ONE;
+    x2 = fixed_multiply(x2, x2);
+    for (unsigned n = last; n <= last && n > 0; n -= 2)
+        sum = FIXED_ONE - fixed_divide(fixed_divide(fixed_multiply(sum, x2), n), n + 1);
+    return sum;
+}
+
 static quad sine(quad x)
 {
-    quad x2 = x * x, sum = 1;
-    for (int n = 28; n >= 2; n -= 2)
-        sum = 1 - sum * x2 / (quad)(n * (n + 1));
-    return x * sum;
+    return x * quad_of_fixed(alternating_series(x, 28));
 }
 
 static quad cosine(quad x)
 {
-    quad x2 = x * x, sum = 1;
-    for (int n = 29; n >= 1; n -= 2)
-        sum = 1 - sum * x2 / (quad)(n * (n + 1));
-    return sum;
+    return quad_of_fixed(alternating_series(x, 29));
 }
 
 /* What the three functions do alike with arguments they do not compute; true
  * when *status is the answer. */
-static bool special_angle(struct x87_register *r, const struct x87_register *a, uint16_t fcw,
+static bool special_angle(struct x87_register *r, const struct x87_register *a, uint32_t fcw,
                           uint16_t *status)
 {
     *status = 0;
@@ -238,7 +299,7 @@ static bool special_angle(struct x87_register *r, const struct x87_register *a, 
     }
 }
 
-uint16_t fp_x87_sin(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+uint16_t fp_x87_sin(struct x87_register *r, const struct x87_register *a, uint32_t fcw)
 {
     uint16_t status;
     quad x;
@@ -254,7 +315,7 @@ uint16_t fp_x87_sin(struct x87_register *r, const struct x87_register *a, uint16
     return status | finish(r, minus, v, -1, fcw);
 }
 
-uint16_t fp_x87_cos(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+uint16_t fp_x87_cos(struct x87_register *r, const struct x87_register *a, uint32_t fcw)
 {
     uint16_t status;
     quad x;
@@ -270,7 +331,7 @@ uint16_t fp_x87_cos(struct x87_register *r, const struct x87_register *a, uint16
     return status | finish(r, minus, v, -1, fcw);
 }
 
-uint16_t fp_x87_tan(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+uint16_t fp_x87_tan(struct x87_register *r, const struct x87_register *a, uint32_t fcw)
 {
     uint16_t status;
     quad x;
@@ -289,7 +350,7 @@ uint16_t fp_x87_tan(struct x87_register *r, const struct x87_register *a, uint16
 
 /* F2XM1 */
 
-uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint16_t fcw)
+uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint32_t fcw)
 {
     uint16_t status = 0;
     switch (classify(a)) {
@@ -317,12 +378,14 @@ uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint1
             r->sign_exponent = 0x8000 | 16382;
         return 0;
     }
-    quad x = magnitude(a) * QUAD_LN2, sum = 1;
-    if (negative(a))
-        x = -x;
-    for (int n = 30; n >= 2; n--)
-        sum = 1 + sum * x / (quad)n;
-    return status | finish(r, negative(a), x * sum, negative(a) ? -1 : 1, fcw);
+    /* (exp x - 1) / x = 1 + x/2 (1 + x/3 (...)) */
+    quad x = magnitude(a) * QUAD_LN2;
+    uint128 fixed = fixed_of(x), sum = FIXED_ONE;
+    for (unsigned n = 30; n >= 2; n--) {
+        uint128 term = fixed_divide(fixed_multiply(sum, fixed), n);
+        sum = negative(a) ? FIXED_ONE - term : FIXED_ONE + term;
+    }
+    return status | finish(r, negative(a), x * quad_of_fixed(sum), negative(a) ? -1 : 1, fcw);
 }
 
 /* Logarithms */
@@ -330,10 +393,11 @@ uint16_t fp_x87_2xm1(struct x87_register *r, const struct x87_register *a, uint1
 /* 2 * atanh(z) / ln 2 for |z| < 0.18. */
 static quad log2_of_ratio(quad z)
 {
-    quad z2 = z * z, sum = 0;
-    for (int n = 49; n >= 1; n -= 2)
-        sum = sum * z2 + (quad)1 / (quad)n;
-    return 2 * z * sum * QUAD_LOG2E;
+    uint128 z2 = fixed_of(z), sum = 0;
+    z2 = fixed_multiply(z2, z2);
+    for (unsigned k = 24; k < 25; k--)
+        sum = fixed_multiply(sum, z2) + odd_reciprocal(k);
+    return 2 * z * quad_of_fixed(sum) * QUAD_LOG2E;
 }
 
 /* log2 of a positive finite register; *exact when it is an integer. */
@@ -357,7 +421,7 @@ static quad absolute(quad v) { return v < 0 ? -v : v; }
 
 /* y * log for finite y (not 0) and log. */
 static uint16_t multiply_log(struct x87_register *r, const struct x87_register *y, quad log,
-                             bool exact, uint16_t fcw)
+                             bool exact, uint32_t fcw)
 {
     if (log == 0) {
         *r = make(negative(y), 0, 0);
@@ -369,7 +433,7 @@ static uint16_t multiply_log(struct x87_register *r, const struct x87_register *
 /* y * a logarithm that is 0, or of a known sign and infinite; or y is 0 or
  * infinite. `sign` of the logarithm: -1, 0, 1. */
 static uint16_t special_log(struct x87_register *r, const struct x87_register *y, int sign,
-                            bool infinite, uint16_t fcw)
+                            bool infinite, uint32_t fcw)
 {
     enum class class = classify(y);
     if ((class == ZERO && infinite) || (class == INFINITE && sign == 0))
@@ -383,7 +447,7 @@ static uint16_t special_log(struct x87_register *r, const struct x87_register *y
 }
 
 uint16_t fp_x87_yl2x(struct x87_register *r, const struct x87_register *a,
-                     const struct x87_register *b, uint16_t fcw)
+                     const struct x87_register *b, uint32_t fcw)
 {
     enum class x = classify(a), y = classify(b);
     if (x == NAN_ || y == NAN_)
@@ -410,7 +474,7 @@ uint16_t fp_x87_yl2x(struct x87_register *r, const struct x87_register *a,
 }
 
 uint16_t fp_x87_yl2xp1(struct x87_register *r, const struct x87_register *a,
-                       const struct x87_register *b, uint16_t fcw)
+                       const struct x87_register *b, uint32_t fcw)
 {
     enum class x = classify(a), y = classify(b);
     if (x == NAN_ || y == NAN_)
@@ -468,15 +532,16 @@ static quad arctangent(quad t)
     };
     int k = (int)(t * 8 + (quad)0.5);
     quad c = (quad)k / 8, z = k ? (t - c) / (1 + t * c) : t;
-    quad z2 = z * z, sum = 0;
-    for (int n = 31; n >= 1; n -= 2)
-        sum = (quad)1 / (quad)n - sum * z2;
-    return table[k].value + z * sum;
+    uint128 z2 = fixed_of(z), sum = 0;
+    z2 = fixed_multiply(z2, z2);
+    for (unsigned k = 15; k < 16; k--)
+        sum = odd_reciprocal(k) - fixed_multiply(sum, z2);
+    return table[k].value + z * quad_of_fixed(sum);
 }
 
 /* The angle when one of the sides is 0 or infinite. */
 static uint16_t special_arctangent(struct x87_register *r, const struct x87_register *a,
-                                   const struct x87_register *b, uint16_t fcw)
+                                   const struct x87_register *b, uint32_t fcw)
 {
     enum class x = classify(a), y = classify(b);
     quad angle;
@@ -490,7 +555,7 @@ static uint16_t special_arctangent(struct x87_register *r, const struct x87_regi
 }
 
 uint16_t fp_x87_patan(struct x87_register *r, const struct x87_register *a,
-                      const struct x87_register *b, uint16_t fcw)
+                      const struct x87_register *b, uint32_t fcw)
 {
     enum class x = classify(a), y = classify(b);
     if (x == NAN_ || y == NAN_)
