@@ -38,9 +38,14 @@ static struct item items[BATCH];
 static unsigned failures, skipped, completed, faulted;
 
 /* Nothing of the host's child is mapped below, but the cases' own pages. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__)
+#define HOST_START 0x7fff0000ull /* AddressSanitizer's shadow */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
 #define HOST_START 0x7fff0000ull
-#else
+#endif
+#endif
+#ifndef HOST_START
 #define HOST_START (1ull << 32)
 #endif
 

@@ -173,11 +173,9 @@ static const struct insn *encode(struct encoding *e)
         e->disp_bytes = bytes;
         emit_random(e, bytes);
     }
-    unsigned operands = test->length;
     while (test->length < 15)
         emit_random(e, can(e, 50) ? 8 : 1);
     test->bytes[15] = 0x90;
-    (void)operands;
     const struct insn *insn = guest_decode(test);
     if (!insn || insn->length > 15)
         return NULL;

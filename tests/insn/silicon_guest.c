@@ -19,8 +19,9 @@ enum { PAGE_PML4 = 1, PAGE_PDPT, PAGE_PD, PAGE_CODE_PT, PAGE_DATA_PT, PAGE_CODE,
        PAGE_TSS = PAGE_DATA + DATA_PAGES };
 
 #define PTE_USER 7ull /* present, writable, user */
-#define CODE_ATTRIBUTES (SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED | 3 << SEGMENT_DPL_SHIFT)
-#define DATA_ATTRIBUTES (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED | 3 << SEGMENT_DPL_SHIFT)
+#define USER_SEGMENT (SEGMENT_P | SEGMENT_S | SEGMENT_ACCESSED | 3 << SEGMENT_DPL_SHIFT)
+#define CODE_ATTRIBUTES (USER_SEGMENT | SEGMENT_CODE | SEGMENT_READABLE)
+#define DATA_ATTRIBUTES (USER_SEGMENT | SEGMENT_WRITABLE)
 
 static struct physmem memory;
 static struct cpu_model model;
@@ -60,7 +61,6 @@ static void bus_notice(void *context, struct cpu *on, const char *text)
 
 void guest_open(void)
 {
-    struct error error;
     memset(model.features, 0xff, sizeof model.features);
     model.physical_bits = 40;
     model.linear_bits = 48;
@@ -69,7 +69,6 @@ void guest_open(void)
         fprintf(stderr, "no memory\n");
         exit(2);
     }
-    (void)error;
     engine = engine_create(&memory, &model);
     cpu = aligned_alloc(64, (sizeof *cpu + 63) / 64 * 64);
     if (!engine || !cpu)
