@@ -189,7 +189,7 @@ static const char *compare_st(const struct fx_image *host, const struct fx_image
     return NULL;
 }
 
-/* `free_pe`: PE, which an unmasked overflow or underflow leaves open. */
+/* `free_pe`: OE, UE and PE, which are open when another exception was unmasked. */
 static const char *compare_fx(const struct test_case *test, const struct fx_image *host,
                               const struct fx_image *guest, unsigned free, bool free_pe)
 {
@@ -209,7 +209,7 @@ static const char *compare_fx(const struct test_case *test, const struct fx_imag
     /* x / 0 where x is denormal: ZE comes before DE. */
     if (host->fsw & 4)
         status &= ~0x0002u;
-    uint32_t control = free_pe ? ~0x20u : ~0u;
+    uint32_t control = free_pe ? ~0x38u : ~0u;
     if ((host->mxcsr ^ guest->mxcsr) & control)
         return differ("mxcsr", host->mxcsr, guest->mxcsr);
     if ((difference = compare_xmm(test, host, guest, free)) != NULL)
@@ -273,9 +273,10 @@ static bool either_vector(const struct insn *insn, const struct outcome *host,
     /* The push or the target first. */
     if (!strcmp(row->name, "CALL"))
         return (host->vector == VECTOR_PF || host->vector == VECTOR_SS) && guest->vector == VECTOR_GP;
-    /* Operands in pieces: part beyond the limit, part not mapped. */
-    if (free & FREE_PLACE)
-        return host->vector == VECTOR_PF && guest->vector == VECTOR_GP;
+    /* Operands in pieces, or read before written: part of it forbidden or
+     * misaligned, part not mapped or not canonical. */
+    if (free & (FREE_PLACE | FREE_WRITE))
+        return (host->vector == VECTOR_PF || host->vector == VECTOR_SS) && guest->vector == VECTOR_GP;
     /* Beyond 4 GiB, and not mapped. */
     return insn->code_bytes != 8 && host->vector == VECTOR_PF && guest->vector == VECTOR_GP
            && host->address >= 0xffffff00;
