@@ -2,6 +2,8 @@
 #ifndef CLI_DEBUGGER_H
 #define CLI_DEBUGGER_H
 
+#include <stdbool.h>
+
 #include "replay/player.h"
 
 #define DEBUGGER_ADDRESS "localhost:1234"

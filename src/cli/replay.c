@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "cli/command.h"
-#include "cli/replay_gdb.h"
 #include "cli/debugger.h"
 #include "cli/report.h"
 #include "cli/session.h"
