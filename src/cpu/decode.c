@@ -108,10 +108,11 @@ static uint8_t parse_prefixes(struct parse *parse)
             }
         }
         switch (byte) {
-        case 0x26: parse->segment_override = ES; break;
-        case 0x2e: parse->segment_override = CS; break;
-        case 0x36: parse->segment_override = SS; break;
-        case 0x3e: parse->segment_override = DS; break;
+        /* In 64-bit code these four say nothing, not even against FS and GS. */
+        case 0x26: case 0x2e: case 0x36: case 0x3e:
+            if (parse->code_bytes != 8)
+                parse->segment_override = (int8_t)(byte >> 3 & 3);
+            break;
         case 0x64: parse->segment_override = FS; break;
         case 0x65: parse->segment_override = GS; break;
         case 0x66: parse->prefixes |= PREFIX_OPERAND; break;
@@ -249,7 +250,7 @@ static void parse_memory(struct parse *parse, const struct opcode_row *row, stru
     } else if (row->attributes & (DEFAULT64 | FORCE64)) {
         segment = SS; /* implicit stack accesses */
     }
-    if (parse->segment_override >= 0 && (parse->code_bytes != 8 || parse->segment_override >= FS)) {
+    if (parse->segment_override >= 0) {
         segment = (unsigned)parse->segment_override;
         insn->prefixes |= PREFIX_SEGMENT;
     }
