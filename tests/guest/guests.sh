@@ -4,8 +4,9 @@
 # Each guest NAME.S is built into a ROM (rules.mk) and runs on one and on four
 # vCPUs. What it prints and its exit status are in NAME.expected, or, where
 # four vCPUs print something else, in NAME.smp4.expected: the first line is
-# "status N", the rest is the serial output. A line "guest: ..." in NAME.S
-# holds further options of the machine, a line "types: ..." what is typed.
+# "status N", the rest is the serial output. The head of NAME.S may hold lines
+# "guest: OPTIONS" of the machine, "record: OPTIONS" of the recording, and
+# "types: TEXT" that is typed.
 #
 # Each is run and compared; recorded twice, to equal traces; replayed, with
 # devices and isolated; recorded with digests after every few instructions,
@@ -18,6 +19,10 @@ update=
 [ "${1:-}" = --update ] && { update=yes; shift; }
 make -s guests BUILD="$BUILD" || fail "the guests do not build"
 failed=0
+
+head_line() {
+    head -n 12 "$source" | sed -n "s/^.*$1: *//p"
+}
 
 # complain STEP COMMAND...: notes a failure and how to see it again.
 complain() {
@@ -67,6 +72,7 @@ replay_both() {
 check_guest() {
     options=(-m 16 -smp "$smp" -bios "$rom" -serial stdio
         -device isa-debug-exit,iobase=0xf4,iosize=4 $extra)
+    recorded=("${options[@]}" $recording)
     expected=tests/guest/$guest.expected
     [ "$smp" -gt 1 ] && [ -e "tests/guest/$guest.smp$smp.expected" ] &&
         expected=tests/guest/$guest.smp$smp.expected
@@ -83,10 +89,10 @@ check_guest() {
     fi
     same "$stem.run" run run "${options[@]}" || return
 
-    start "$stem.recorded" record -o "$stem.ghog" "${options[@]}"
-    same "$stem.recorded" record record -o "$stem.ghog" "${options[@]}" || return
-    start "$stem.recorded" record -o "$stem.again.ghog" "${options[@]}"
-    same "$stem.recorded" record record -o "$stem.again.ghog" "${options[@]}" || return
+    start "$stem.recorded" record -o "$stem.ghog" "${recorded[@]}"
+    same "$stem.recorded" record record -o "$stem.ghog" "${recorded[@]}" || return
+    start "$stem.recorded" record -o "$stem.again.ghog" "${recorded[@]}"
+    same "$stem.recorded" record record -o "$stem.again.ghog" "${recorded[@]}" || return
     if [ -z "$typed" ]; then
         cmp "$stem.ghog" "$stem.again.ghog" || complain "two recordings differ"
     fi
@@ -94,9 +100,9 @@ check_guest() {
 
     for spacing in 1000 997; do
         trace=$stem.$spacing.ghog
-        start "$stem.recorded" record -o "$trace" --digest-every $spacing "${options[@]}"
+        start "$stem.recorded" record -o "$trace" --digest-every $spacing "${recorded[@]}"
         same "$stem.recorded" "record --digest-every $spacing" \
-            record -o "$trace" --digest-every $spacing "${options[@]}" || return
+            record -o "$trace" --digest-every $spacing "${recorded[@]}" || return
         if [ -z "$typed" ] && [ "$(last_digest "$trace")" != "$(last_digest "$stem.ghog")" ]; then
             complain "digests every $spacing instructions end in another state" \
                 trace dump "$stem.ghog" "$trace"
@@ -109,8 +115,9 @@ for source in tests/guest/*.S; do
     guest=$(basename "$source" .S)
     [ $# -eq 0 ] || [[ " $* " = *" $guest "* ]] || continue
     rom=$BUILD/tests/guest/$guest.rom
-    extra=$(sed -n 's/^.*guest: *\(-.*[^ ]\) *$/\1/p' "$source")
-    typed=$(sed -n 's/^.*types: *\(.*[^ ]\) *$/\1/p' "$source")
+    extra=$(head_line guest)
+    recording=$(head_line record)
+    typed=$(head_line types)
     for smp in 1 4; do
         stem=$WORK/$guest.$smp
         check_guest
