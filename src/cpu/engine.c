@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cpu/debug.h"
+#include "cpu/exceptions.h"
 #include "cpu/flags.h"
 #include "util/assert.h"
 
@@ -469,7 +470,7 @@ static void execute_watched(struct cpu *cpu, const struct block *block)
     /* A repeated string instruction that is not done keeps its RF. */
     if (s->gpr[RIP] == start && block->insns[0].attributes & STRING)
         s->rflags |= resume;
-    if (trap && s->activity != CPU_SHUTDOWN)
+    if (trap && s->activity != CPU_SHUTDOWN && !exceptions_hide_step(cpu, &block->insns[0]))
         s->pending_debug |= 1ull << 14;
 }
 

@@ -16,6 +16,8 @@
 #define IDT_ERROR 2u
 #define EXT_ERROR 1u
 
+insn_handler exec_int_n, exec_int3, exec_into, exec_int1, exec_syscall;
+
 static bool is_software(const struct event *event)
 {
     return event->kind >= EVENT_INT3;
@@ -192,10 +194,10 @@ static int enter_gate(struct cpu *cpu, const struct event *event, uint64_t gate,
     TRY_FAULT(descriptor_set_accessed(cpu, &code));
 
     if (inner) {
-        cpu->s.seg[SS] = stack.segment;
-        cpu_update_segment(cpu, SS);
+        stack_enter(cpu, &stack);
+    } else {
+        stack_commit_rsp(cpu, &stack);
     }
-    stack_commit_rsp(cpu, &stack);
     enter_flags(cpu, !(type & 1));
     if (v86) {
         static const uint8_t nulled[] = { ES, DS, FS, GS };
@@ -362,4 +364,12 @@ int exec_into(struct cpu *cpu, const struct insn *insn)
 int exec_int1(struct cpu *cpu, const struct insn *insn)
 {
     return software(cpu, insn, VECTOR_DB, EVENT_EXCEPTION);
+}
+
+bool exceptions_hide_step(const struct cpu *cpu, const struct insn *insn)
+{
+    if (cpu->s.rflags & FLAG_TF)
+        return false;
+    return insn->handler == exec_int_n || insn->handler == exec_int3 || insn->handler == exec_into
+           || insn->handler == exec_int1 || insn->handler == exec_syscall;
 }

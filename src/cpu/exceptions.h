@@ -27,4 +27,8 @@ struct event {
  * the attempt, EXT bit included. */
 int exceptions_enter(struct cpu *cpu, const struct event *event);
 
+/* Whether this instruction, which was begun with TF set and has completed,
+ * gives no single-step trap: it entered a handler that starts with TF clear. */
+bool exceptions_hide_step(const struct cpu *cpu, const struct insn *insn);
+
 #endif

@@ -119,9 +119,7 @@ static int call_inner(struct cpu *cpu, const struct transfer *transfer,
     for (unsigned i = count; i-- > 0;)
         TRY_FAULT(stack_push(cpu, &inner, parameters[i], bytes));
     TRY_FAULT(push_return(cpu, &inner, transfer, bytes));
-    cpu->s.seg[SS] = inner.segment;
-    cpu_update_segment(cpu, SS);
-    stack_commit_rsp(cpu, &inner);
+    stack_enter(cpu, &inner);
     cpu->s.gpr[RIP] = offset;
     segment_enter_code(cpu, code, cpl);
     return 0;

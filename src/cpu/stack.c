@@ -88,3 +88,10 @@ void stack_commit_rsp(struct cpu *cpu, const struct stack *stack)
 {
     cpu->s.gpr[RSP] = (cpu->s.gpr[RSP] & ~stack->mask) | (stack->rsp & stack->mask);
 }
+
+void stack_enter(struct cpu *cpu, const struct stack *stack)
+{
+    cpu->s.seg[SS] = stack->segment;
+    cpu->s.gpr[RSP] = stack->rsp;
+    cpu_update_segment(cpu, SS);
+}

@@ -36,4 +36,7 @@ int stack_pop(struct cpu *cpu, struct stack *stack, uint64_t *value, unsigned by
 /* RSP (only the bits in the mask) becomes the stack's. SS is left alone. */
 void stack_commit_rsp(struct cpu *cpu, const struct stack *stack);
 
+/* SS and all of RSP become the stack's. */
+void stack_enter(struct cpu *cpu, const struct stack *stack);
+
 #endif

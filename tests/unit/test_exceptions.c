@@ -231,6 +231,45 @@ static void nmi_is_blocked_until_iret(void **state)
     assert_int_equal(run(b, 1), 0x9000);
 }
 
+static void single_step_skips_int(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    bench_gate(b, VECTOR_DB, CODE0, 0x9000, 0x8e);
+    bench_gate(b, 0x40, CODE0, 0xa000, 0x8e);
+    bench_code(b, 0x8000, "\x90\xcd\x40\x90", 4);
+    bench_code(b, 0xa000, "\x90\xcf", 2);
+    s->rflags |= FLAG_TF;
+    cpu_restored(b->cpu);
+    assert_int_equal(run(b, 2), 0x9000); /* NOP, then its trap */
+    assert_int_equal(s->dr[6], 0xffff4ff0);
+    assert_int_equal(bench_get(b, 0x7000 - 12, 4), 0x8001);
+    s->gpr[RIP] = 0x8001;
+    s->gpr[RSP] = 0x7000;
+    s->rflags |= FLAG_TF;
+    assert_int_equal(run(b, 2), 0xa001); /* no trap at the handler */
+    assert_int_equal(run(b, 1), 0x8003);
+    assert_int_equal(run(b, 2), 0x9000); /* the NOP after it */
+    assert_int_equal(bench_get(b, 0x7000 - 12, 4), 0x8004);
+}
+
+static void inner_stack_of_16_bits_loads_all_of_esp(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_protected(b, 3);
+    bench_descriptor(b, SPARE, 0, 0xffff, 0x93);
+    bench_put(b, TSS + 4, 0x56787000, 4);
+    bench_put(b, TSS + 8, SPARE, 4);
+    bench_gate(b, 0x40, CODE0, 0x9000, 0x8e);
+    b->cpu->s.gpr[RSP] = 0x12346000;
+    cpu_deliver_interrupt(b->cpu, 0x40);
+    assert_int_equal(b->cpu->s.gpr[RSP], 0x56786fec);
+    assert_int_equal(bench_get(b, 0x6ff8, 4), 0x12346000);
+}
+
 /* Gates of 16 bits */
 
 static void sixteen_bit_gate_pushes_words(void **state)
@@ -517,6 +556,8 @@ int main(void)
         BENCH_TEST(debug_exception_sets_dr6),
         BENCH_TEST(bad_inner_stack_is_ts),
         BENCH_TEST(nmi_is_blocked_until_iret),
+        BENCH_TEST(single_step_skips_int),
+        BENCH_TEST(inner_stack_of_16_bits_loads_all_of_esp),
         BENCH_TEST(sixteen_bit_gate_pushes_words),
         BENCH_TEST(iret_enters_v86),
         BENCH_TEST(interrupt_leaves_v86),
