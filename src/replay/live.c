@@ -123,6 +123,11 @@ uint64_t live_idle(void *context, uint64_t deadline)
     uint64_t limit = deadline < live->max_ns ? deadline : live->max_ns;
     if (limit <= now || live->signal)
         return now;
+    if (live->holding && machine_input_ready(live->machine, live->held.kind, live->held.unit)) {
+        /* The device was full and has been read since. */
+        live->woken = true;
+        return now + 1;
+    }
     if (live->closed || live->holding)
         return limit;
     return wait_for_input(live, now, limit);
