@@ -11,7 +11,7 @@
 #include "replay/player_internal.h"
 #include "util/bits.h"
 
-#define CHECKPOINT_EVERY (64ull << 20)
+#define CHECKPOINT_EVERY (16ull << 20)
 #define CHECKPOINT_BYTES (256ull << 20)
 
 uint64_t player_time(const struct player *player, struct position at)
@@ -207,8 +207,12 @@ static void take_points(struct player *player)
 {
     while (is_here(player, player->event) && player->event->kind == TRACE_DIGEST &&
            !player_broken(player)) {
-        if (player_compare_digest(player, player->event))
-            player_consume(player);
+        if (!player_compare_digest(player, player->event))
+            break;
+        player_consume(player);
+        /* What is fed at this position and comes after the digest. */
+        if (player->options.isolated)
+            player->machine->polled.instructions = UINT64_MAX;
     }
     if (player_broken(player) || player->finished)
         return;
@@ -241,7 +245,7 @@ static void machine_ended(struct player *player)
 static void take_checkpoint(struct player *player)
 {
     if (!player->checkpoints || !player->place.fresh || player_broken(player) ||
-        count_now(player) % player->options.checkpoint_every != 0)
+        player->changed || count_now(player) % player->options.checkpoint_every != 0)
         return;
     player_checkpoint(player, NULL); /* without memory: one less to go back to */
 }
@@ -347,6 +351,8 @@ int player_checkpoint(struct player *player, struct error *error)
 {
     if (!player->checkpoints)
         return error_set(error, ERROR_USAGE, "this replay keeps no checkpoints");
+    if (player->changed)
+        return error_set(error, ERROR_USAGE, "the debugger has changed the machine");
     if (checkpoints_take(player->checkpoints, &player->place) < 0)
         return error_set(error, ERROR_MEMORY, "no memory for a checkpoint");
     return 0;
@@ -371,6 +377,7 @@ static int restore(struct player *player, uint32_t number)
         return player->status = error_set(&player->error, code, "no memory to go back");
     player->status = 0;
     player->divergence.found = false;
+    player->changed = false;
     player->finished = false;
     player->history_next = 0;
     player_fetch(player);
@@ -404,6 +411,11 @@ enum player_stop player_seek(struct player *player, uint64_t instructions, struc
             return PLAYER_ERROR;
     }
     return go(player, instructions, error);
+}
+
+void player_changed(struct player *player)
+{
+    player->changed = true;
 }
 
 /* ---- what there is to know ---- */
