@@ -306,23 +306,28 @@ static int remove_checkpoint(struct checkpoints *checkpoints, uint32_t number)
     return 0;
 }
 
-/* The one that is missed least: the gap it leaves is small for its age. Age is
- * counted from the newest one. -1: none may go. */
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+    return a < b ? b - a : a - b;
+}
+
+/* The one that is missed least: the gap it leaves is small for how far it is
+ * from here. -1: none may go. */
 static int least_useful(const struct checkpoints *checkpoints)
 {
     int best = -1;
-    uint64_t best_gap = 0, best_age = 1;
-    uint64_t newest = checkpoints->list[checkpoints->count - 1].at.instructions;
+    uint64_t best_gap = 0, best_away = 1;
+    uint64_t here = checkpoints->list[checkpoints->base].at.instructions;
     for (uint32_t i = 1; i + 1 < checkpoints->count; i++) {
         uint64_t gap = checkpoints->list[i + 1].at.instructions -
                        checkpoints->list[i - 1].at.instructions;
-        uint64_t age = newest - checkpoints->list[i].at.instructions + 1;
+        uint64_t away = distance(checkpoints->list[i].at.instructions, here) + 1;
         if (i == checkpoints->base)
             continue;
-        if (best < 0 || (unsigned __int128)gap * best_age < (unsigned __int128)best_gap * age) {
+        if (best < 0 || (unsigned __int128)gap * best_away < (unsigned __int128)best_gap * away) {
             best = (int)i;
             best_gap = gap;
-            best_age = age;
+            best_away = away;
         }
     }
     return best;

@@ -21,8 +21,8 @@ struct checkpoints;
 
 /*
  * `extra_bytes` of the caller's own plain data are kept with each checkpoint.
- * `limit_bytes`: more than that makes old checkpoints sparser (the first and
- * the newest always stay). `machine` must be at power-on and outlive this.
+ * `limit_bytes`: more than that makes those far from here sparser (the first and
+ * the last always stay). `machine` must be at power-on and outlive this.
  * NULL: no memory.
  */
 struct checkpoints *checkpoints_create(struct machine *machine, struct dirty *dirty,

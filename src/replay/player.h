@@ -23,7 +23,7 @@ struct player;
 struct player_options {
     bool isolated;             /* no devices: vCPUs and memory are fed from the trace */
     bool checkpoints;          /* keep checkpoints, for player_seek */
-    uint64_t checkpoint_every; /* instructions between them; 0: 64 Mi */
+    uint64_t checkpoint_every; /* instructions between them; 0: 16 Mi */
     uint64_t checkpoint_bytes; /* memory for them before they are thinned; 0: 256 MiB */
 };
 
@@ -74,6 +74,10 @@ enum player_stop player_seek(struct player *player, uint64_t instructions, struc
 int player_checkpoint(struct player *player, struct error *error);
 /* The count of the nearest checkpoint at or before `instructions`. */
 uint64_t player_checkpoint_before(const struct player *player, uint64_t instructions);
+
+/* The caller wrote registers or memory: what follows is no replay any more, and
+ * probably diverges. No checkpoint is taken until player_seek has gone back. */
+void player_changed(struct player *player);
 
 struct machine *player_machine(struct player *player);
 struct position player_position(const struct player *player);

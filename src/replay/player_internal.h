@@ -45,6 +45,7 @@ struct player {
     struct digest digest;
     struct checkpoints *checkpoints;
     bool restoring;                  /* a checkpoint: nothing is compared */
+    bool changed;                    /* by a debugger: no state to keep */
     bool pause;                      /* machine_run is to return: a record is due */
     bool finished;                   /* the trace is played to its end */
     int signal;
