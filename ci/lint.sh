@@ -18,7 +18,7 @@ complain() {
 
 # Source without comments and string literals, as FILE:LINE:TEXT.
 stripped() {
-    find "$@" -name '*.[ch]' -o -name '*.def' 2>/dev/null | sort | while read -r file; do
+    find "$@" \( -name '*.[ch]' -o -name '*.def' \) 2>/dev/null | sort | while read -r file; do
         gcc -fpreprocessed -dD -E -P -x c "$file" 2>/dev/null |
             sed 's/"[^"]*"/""/g' | awk -v f="$file" '{ print f ": " $0 }'
     done
@@ -38,7 +38,7 @@ grep -rnE '^#include <(time|sys/[a-z]+|unistd|pthread|threads|fcntl|poll|signal)
     src/cpu src/machine src/util 2>/dev/null | grep -vE 'sys/mman\.h|signal\.h>.*lint: allowed' |
     complain "system headers in the deterministic core"
 # Mutable file-scope data: only what util/assert.c and src/host explain.
-for file in $(find src/cpu src/translator src/machine src/replay src/debug src/cli -name '*.c'); do
+find src/{cpu,translator,machine,replay,debug,cli} -name '*.c' 2>/dev/null | while read -r file; do
     gcc -fpreprocessed -dD -E -P "$file" 2>/dev/null |
         grep -E '^static [^(]*(;|=)' | grep -vE '^static (inline|const|_Noreturn)|\bconst\b' |
         sed "s|^|$file: |"
@@ -67,7 +67,8 @@ find src -name '*.c' -exec awk 'END { if (NR > 800) print FILENAME ": " NR " lin
     complain "source files over 800 lines"
 find src -name '*.h' -exec awk 'END { if (NR > 320) print FILENAME ": " NR " lines" }' {} \; |
     complain "headers over 320 lines"
-grep -rnP '.{121,}' src bios --include='*.[chS]' | grep -v '#define H_' | cut -c 1-100 | complain "lines over 120 columns"
+find src bios -name '*.[chS]' -exec awk '{ sub(/ *\\$/, "") }
+    length > 120 && !/define H_/ { print FILENAME ":" FNR }' {} + | complain "lines over 120 columns"
 grep -rnP '\t' src tests --include='*.[ch]' | cut -c 1-100 | complain "tabs"
 grep -rnP ' +$' src tests ci --include='*.[ch]' --include='*.sh' | complain "spaces at line ends"
 
