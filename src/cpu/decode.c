@@ -1,8 +1,11 @@
 /*
  * The decoder; see decode.h.
  *
- * Not modelled: VEX and EVEX encodings (they raise #UD, as on a CPU without
- * AVX), three-byte 3DNow!, XOP.
+ * VEX prefixes decode as in protected mode whatever the mode is; handlers of
+ * VEX rows raise #UD in real and virtual-8086 mode (SDM vol. 2, section 2.3).
+ *
+ * Not modelled: EVEX encodings (they raise #UD, as on a CPU without AVX-512),
+ * three-byte 3DNow!, XOP.
  */
 #include "cpu/decode.h"
 
@@ -32,6 +35,10 @@ struct parse {
     uint8_t modrm;
     int8_t segment_override; /* -1: none */
     uint8_t map, opcode;
+    bool invalid;   /* no instruction begins so */
+    bool vex;
+    bool vex_l;
+    uint8_t vvvv;   /* as a register number; 0 when the field is 1111b */
 };
 
 static uint8_t next_byte(struct cursor *cursor)
@@ -127,10 +134,54 @@ static uint8_t parse_prefixes(struct parse *parse)
     }
 }
 
+/*
+ * What follows C4 or C5 when that is VEX: W, R, X and B take REX's place, pp
+ * that of the mandatory prefix. False: it is LES or LDS.
+ */
+static bool parse_vex(struct parse *parse, uint8_t byte)
+{
+    static const uint8_t mandatory[4] = { 0, PREFIX_OPERAND, PREFIX_REP, PREFIX_REPNE };
+    struct cursor *cursor = &parse->cursor;
+    uint8_t first = next_byte(cursor), second = first;
+    if (cursor->exhausted)
+        return true;
+    if (parse->code_bytes != 8 && first < 0xc0) {
+        cursor->position--;
+        return false;
+    }
+    parse->vex = true;
+    parse->invalid = parse->prefixes
+                     & (PREFIX_LOCK | PREFIX_OPERAND | PREFIX_REP | PREFIX_REPNE | PREFIX_REX);
+    parse->rex = 0x40 | (~first >> 5 & 4);
+    parse->map = MAP_V0F;
+    if (byte == 0xc4) {
+        second = next_byte(cursor);
+        parse->rex = (uint8_t)(0x40 | (~first >> 5 & 7) | (second >> 4 & 8));
+        unsigned map = first & 31;
+        if (map < 1 || map > 3)
+            parse->invalid = true;
+        else
+            parse->map = (uint8_t)(MAP_V0F + map - 1);
+    }
+    /* Outside 64-bit code there are eight registers; VEX.B is ignored. */
+    if (parse->code_bytes != 8)
+        parse->rex &= (uint8_t)~1;
+    parse->vvvv = ~second >> 3 & 15;
+    parse->vex_l = second >> 2 & 1;
+    parse->prefixes |= mandatory[second & 3];
+    parse->opcode = next_byte(cursor);
+    return true;
+}
+
 static void parse_opcode(struct parse *parse)
 {
     uint8_t byte = parse_prefixes(parse);
     parse->map = MAP_ONE;
+    parse->address_bytes = parse->code_bytes;
+    if (parse->prefixes & PREFIX_ADDRESS)
+        parse->address_bytes = parse->code_bytes == 4 ? 2 : 4;
+    if ((byte == 0xc4 || byte == 0xc5) && parse_vex(parse, byte))
+        return;
     if (byte == 0x0f) {
         byte = next_byte(&parse->cursor);
         parse->map = MAP_TWO;
@@ -140,9 +191,6 @@ static void parse_opcode(struct parse *parse)
         }
     }
     parse->opcode = byte;
-    parse->address_bytes = parse->code_bytes;
-    if (parse->prefixes & PREFIX_ADDRESS)
-        parse->address_bytes = parse->code_bytes == 4 ? 2 : 4;
 }
 
 static bool prefix_fits(const struct opcode_row *row, uint8_t prefixes)
@@ -152,6 +200,27 @@ static bool prefix_fits(const struct opcode_row *row, uint8_t prefixes)
                          : prefixes & PREFIX_OPERAND ? OPCODE_PREFIX_P66
                                                      : OPCODE_PREFIX_NP;
     return row->prefix == OPCODE_PREFIX_ANY || row->prefix == mandatory;
+}
+
+/* The row has an operand that VEX.vvvv names. */
+static bool uses_vvvv(const struct opcode_row *row)
+{
+    for (unsigned i = 0; i < 4; i++)
+        if (row->operand[i] == OPERAND_Hx || row->operand[i] == OPERAND_By)
+            return true;
+    return false;
+}
+
+/* VEX.L, VEX.W and a vvvv that names nothing. */
+static bool vex_fits(const struct opcode_row *row, const struct parse *parse)
+{
+    if (!parse->vex)
+        return true;
+    if (row->modrm & (parse->vex_l ? VEX_L0 : VEX_L1))
+        return false;
+    if (row->modrm & (parse->rex & 8 ? VEX_W0 : VEX_W1))
+        return false;
+    return parse->vvvv == 0 || uses_vvvv(row);
 }
 
 static bool modrm_fits(const struct opcode_row *row, uint8_t modrm)
@@ -175,7 +244,7 @@ static const struct opcode_row *find_row(const struct decoder *decoder, struct p
         const struct opcode_row *row = &opcode_rows[link - 1];
         if (row->mode == (parse->code_bytes == 8 ? OPCODE_MODE_NO64 : OPCODE_MODE_ONLY64))
             continue;
-        if (!prefix_fits(row, parse->prefixes))
+        if (!prefix_fits(row, parse->prefixes) || !vex_fits(row, parse))
             continue;
         if (row->modrm & MODRM_PRESENT) {
             if (!have_modrm) {
@@ -219,6 +288,7 @@ static void parse_address32(struct parse *parse, struct insn *insn, unsigned *de
         uint8_t sib = next_byte(&parse->cursor);
         unsigned index = (sib >> 3 & 7) | rex_x;
         insn->index = index == RSP ? REGISTER_ZERO : (uint8_t)index;
+        insn->vector_index = (uint8_t)index;
         insn->scale = sib >> 6;
         insn->base = (uint8_t)((sib & 7) | rex_b);
         no_base = (sib & 7) == 5 && mod == 0;
@@ -311,7 +381,7 @@ static void parse_immediates(struct parse *parse, const struct opcode_row *row, 
         uint64_t value;
         unsigned bytes = 0;
         switch (row->operand[i]) {
-        case OPERAND_Ib: case OPERAND_Ibs: case OPERAND_Jb: bytes = 1; break;
+        case OPERAND_Ib: case OPERAND_Ibs: case OPERAND_Jb: case OPERAND_Lx: bytes = 1; break;
         case OPERAND_Iw: bytes = 2; break;
         case OPERAND_Iz: case OPERAND_Jz: bytes = z; break;
         case OPERAND_Iv: bytes = insn->operand_bytes; break;
@@ -341,6 +411,24 @@ static bool lock_allowed(const struct parse *parse, const struct opcode_row *row
     return row->attributes & LOCKABLE && row->modrm & MODRM_PRESENT && parse->modrm < 0xc0;
 }
 
+/* VSIB: the index is a vector register, which only a SIB byte can name. */
+static void parse_vsib(struct parse *parse, struct insn *insn)
+{
+    if ((parse->modrm & 7) != 4 || parse->address_bytes == 2)
+        parse->invalid = true;
+    insn->index = REGISTER_ZERO;
+}
+
+static void parse_vex_operands(struct parse *parse, const struct opcode_row *row, struct insn *insn)
+{
+    insn->prefixes &= (uint8_t)~(PREFIX_OPERAND | PREFIX_REP | PREFIX_REPNE);
+    insn->vvvv = parse->code_bytes == 8 ? parse->vvvv : parse->vvvv & 7;
+    insn->vex_l = parse->vex_l;
+    for (unsigned i = 0; i < 4; i++)
+        if (row->operand[i] == OPERAND_Mvsib)
+            parse_vsib(parse, insn);
+}
+
 static void make_special(struct insn *insn, const struct parse *parse, insn_handler *handler,
                          unsigned start)
 {
@@ -363,7 +451,8 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
         .segment_override = -1,
     };
     parse_opcode(&parse);
-    const struct opcode_row *row = parse.cursor.exhausted ? NULL : find_row(decoder, &parse);
+    const struct opcode_row *row =
+        parse.cursor.exhausted || parse.invalid ? NULL : find_row(decoder, &parse);
     if (row) {
         memset(insn, 0, sizeof *insn);
         insn->prefixes = parse.prefixes;
@@ -371,6 +460,8 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
         parse_memory(&parse, row, insn);
         parse_registers(&parse, row, insn);
         parse_immediates(&parse, row, insn);
+        if (parse.vex)
+            parse_vex_operands(&parse, row, insn);
     }
     if (parse.cursor.exhausted) {
         if (available < INSN_BYTES_MAXIMUM)
@@ -385,7 +476,8 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
                       : insn->operand_bytes == 4 ? 2
                                                  : 3;
     insn_handler *handler = row ? row->handler[memory][column] : NULL;
-    if (!handler || (parse.prefixes & PREFIX_LOCK && !lock_allowed(&parse, row))) {
+    if (!handler || parse.invalid
+        || (parse.prefixes & PREFIX_LOCK && !lock_allowed(&parse, row))) {
         make_special(insn, &parse, exec_invalid, start);
         return DECODE_OK;
     }

@@ -19,7 +19,7 @@
 /* Index over the opcode table for one CPU model: rows of absent features are
  * left out. Read-only after decoder_init. */
 struct decoder {
-    uint16_t first[4][256];              /* row + 1 of the first candidate, 0: none */
+    uint16_t first[7][256];              /* [enum opcode_map]: row + 1 of the first candidate, 0: none */
     uint16_t next[DECODE_ROWS_MAXIMUM];  /* row + 1 of the next candidate */
 };
 

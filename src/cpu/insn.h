@@ -64,7 +64,9 @@ struct insn {
     uint8_t vvvv;          /* VEX.vvvv register, 0 when there is none */
     uint8_t rex;           /* raw REX byte, or 0 */
     uint8_t opcode;        /* last opcode byte */
-    uint8_t pad[3];
+    uint8_t vex_l;         /* VEX.L: 256 bits */
+    uint8_t vector_index;  /* VSIB: index register */
+    uint8_t pad[1];
 };
 
 _Static_assert(sizeof(struct insn) == 48, "cache footprint of a decoded instruction");

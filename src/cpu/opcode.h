@@ -6,7 +6,8 @@
  *   OPCODE(map, opcode, prefix, modrm, mode, "NAME", op1, op2, op3, op4,
  *          handlers, flags read, flags written, flags undefined, feature, attributes)
  *
- *   map       ONE (one-byte), TWO (0F), T38 (0F 38), T3A (0F 3A)
+ *   map       ONE (one-byte), TWO (0F), T38 (0F 38), T3A (0F 3A); V0F, V38, V3A:
+ *             the last three with a VEX prefix
  *   opcode    the byte; with PLUS_R the first of eight
  *   prefix    ANY; or the mandatory prefix that must be there: NP (none of 66,
  *             F3, F2), P66, PF3, PF2 (F3 and F2 win over 66). Rows are tried
@@ -14,6 +15,9 @@
  *   modrm     NO_MODRM, PLUS_R, MODRM (any), MEM, REG (mod), and with a fixed
  *             reg field EXT(n), MEM_EXT(n), REG_EXT(n), or REG_RM(n, m) for
  *             mod 3 with fixed reg n and rm m
+ *             VEX rows add VEX_L0 or VEX_L1 (VEX.L must be so; neither: ignored)
+ *             and VEX_W0 or VEX_W1. Where no operand is Hx or By, vvvv must be
+ *             1111b.
  *   mode      ALL, NO64 (#UD in 64-bit code), ONLY64
  *   op1..4    operands in the notation of SDM vol. 2, appendix A.2, OPERAND_*
  *             below, `_` for none
@@ -37,7 +41,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/insn.h"
 
-enum opcode_map { MAP_ONE, MAP_TWO, MAP_T38, MAP_T3A, MAP_COUNT };
+enum opcode_map { MAP_ONE, MAP_TWO, MAP_T38, MAP_T3A, MAP_V0F, MAP_V38, MAP_V3A, MAP_COUNT };
 enum opcode_prefix { OPCODE_PREFIX_ANY, OPCODE_PREFIX_NP, OPCODE_PREFIX_P66, OPCODE_PREFIX_PF3, OPCODE_PREFIX_PF2 };
 enum opcode_mode { OPCODE_MODE_ALL, OPCODE_MODE_NO64, OPCODE_MODE_ONLY64 };
 
@@ -48,6 +52,10 @@ enum opcode_mode { OPCODE_MODE_ALL, OPCODE_MODE_NO64, OPCODE_MODE_ONLY64 };
 #define MODRM_ONLY_REG 0x0800
 #define MODRM_FIX_REG 0x1000
 #define MODRM_FIX_RM 0x2000
+#define VEX_L0 0x0040
+#define VEX_L1 0x0080
+#define VEX_W0 0x4000
+#define VEX_W1 0x8000
 #define NO_MODRM 0
 #define PLUS_R MODRM_PLUS_R
 #define MODRM MODRM_PRESENT
@@ -85,7 +93,9 @@ enum opcode_mode { OPCODE_MODE_ALL, OPCODE_MODE_NO64, OPCODE_MODE_ONLY64 };
     X(Cy) X(Dy) X(Fv)                 /* control, debug registers; FLAGS */                        \
     X(ST0) X(STi)                                                                                  \
     X(Pq) X(Qq) X(Qd) X(Nq)           /* MMX: reg; rm register or memory; rm register */           \
-    X(Vdq) X(Vq) X(Vd) X(Wdq) X(Wq) X(Wd) X(Ww) X(Udq) X(Uq) X(XMM0) /* XMM: reg; rm; rm register */
+    X(Vdq) X(Vq) X(Vd) X(Wdq) X(Wq) X(Wd) X(Ww) X(Udq) X(Uq) X(XMM0) /* XMM: reg; rm; rm register */ \
+    X(Vx) X(Wx) X(Ux) X(Mx)           /* as long as VEX.L says */                                  \
+    X(Hx) X(By) X(Lx) X(Mvsib)        /* vvvv: vector, general; vector in imm8[7:4]; VSIB */
 
 enum operand {
 #define X(name) OPERAND_##name,

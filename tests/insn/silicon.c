@@ -1,9 +1,9 @@
 /*
  * The silicon test's command:
- *   silicon [--cases N] [--seed S] [--row NAME] [--case I] [--verbose]
+ *   silicon [--cases N] [--seed S] [--row NAME] [--case I] [--vex] [--verbose]
  * Runs N cases that are made from the opcode table and the seed on the host's
  * CPU and in the interpreter. A failing case prints the command that repeats
- * it. --row: only rows of that name; --case: only that one, with all it does.
+ * it. --row: only rows of that name; --vex: only rows with a VEX prefix; --case: only that one, with all it does.
  * The report at the end names the rows that never ran.
  */
 #include "silicon.h"
@@ -21,7 +21,7 @@ struct options {
     uint64_t cases, seed;
     int64_t only;
     const char *row;
-    bool verbose;
+    bool vex, verbose;
 };
 
 struct item {
@@ -133,7 +133,7 @@ static void report_failure(const struct item *item, const struct test_case *test
     }
     printf("  again: %s/tests/insn/silicon --seed %llu --case %llu%s%s\n",
            getenv("BUILD") ? getenv("BUILD") : "build", (unsigned long long)options.seed,
-           (unsigned long long)item->number, options.row ? " --row " : "",
+           (unsigned long long)item->number, options.vex ? " --vex" : options.row ? " --row " : "",
            options.row ? options.row : "");
 }
 
@@ -181,7 +181,8 @@ static void choose_rows(void)
     if (!rows || !ran || !failed)
         exit(2);
     for (unsigned row = 0; row < opcode_row_count; row++)
-        if (!generate_refuses(row) && (!options.row || !strcmp(options.row, opcode_rows[row].name)))
+        if (!generate_refuses(row) && (!options.vex || opcode_rows[row].map >= MAP_V0F)
+            && (!options.row || !strcmp(options.row, opcode_rows[row].name)))
             rows[row_count++] = row;
     if (!row_count) {
         fprintf(stderr, "silicon: no row to run\n");
@@ -215,14 +216,14 @@ static void report_rows(void)
     unsigned never = 0;
     for (unsigned row = 0; row < opcode_row_count; row++) {
         const char *why = generate_refuses(row);
-        if (ran[row] || options.row || options.only >= 0)
+        if (ran[row] || options.row || options.vex || options.only >= 0)
             continue;
         never++;
         if (options.verbose || !why)
             printf("never ran: %s (map %u, opcode %02x): %s\n", opcode_rows[row].name,
                    opcode_rows[row].map, opcode_rows[row].opcode, why ? why : "no case of it was good");
     }
-    if (!options.row && options.only < 0)
+    if (!options.row && !options.vex && options.only < 0)
         printf("%u of %u rows never ran\n", never, opcode_row_count);
 }
 
@@ -248,10 +249,13 @@ static void parse_options(int argc, char **argv)
             options.only = strtoll(value, NULL, 0), i++;
         else if (!strcmp(argv[i], "--row"))
             options.row = value, i++;
+        else if (!strcmp(argv[i], "--vex"))
+            options.vex = true;
         else if (!strcmp(argv[i], "--verbose"))
             options.verbose = true;
         else {
-            fprintf(stderr, "usage: silicon [--cases N] [--seed S] [--row NAME] [--case I] [--verbose]\n");
+            fprintf(stderr, "usage: silicon [--cases N] [--seed S] [--row NAME] [--case I] [--vex]"
+                            " [--verbose]\n");
             exit(2);
         }
     }

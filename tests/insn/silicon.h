@@ -41,6 +41,7 @@ struct machine_state {
     uint64_t rip;     /* offset in the code segment */
     uint64_t rflags;
     struct fx_image fx;
+    uint8_t ymm_high[16][16];
     uint8_t data[DATA_BYTES];
 };
 

@@ -169,6 +169,20 @@ static const char *compare_xmm(const struct test_case *test, const struct fx_ima
     return NULL;
 }
 
+static const char *compare_ymm(const struct test_case *test, const struct machine_state *host,
+                               const struct machine_state *guest, unsigned free)
+{
+    struct fx_image h, g;
+    if (!host_has_feature(FEATURE_AVX))
+        return NULL;
+    memcpy(h.xmm, host->ymm_high, sizeof h.xmm);
+    memcpy(g.xmm, guest->ymm_high, sizeof g.xmm);
+    const char *difference = compare_xmm(test, &h, &g, free);
+    if (difference)
+        memcpy(text, "ymm", 3);
+    return difference;
+}
+
 static const char *compare_st(const struct fx_image *host, const struct fx_image *guest, unsigned free)
 {
     for (unsigned i = 0; i < 8; i++) {
@@ -329,6 +343,8 @@ const char *compare(const struct test_case *test, const struct outcome *host,
     if ((h->rflags ^ g->rflags) & mask)
         return differ("flags", h->rflags & mask, g->rflags & mask);
     if ((difference = compare_fx(test, &h->fx, &g->fx, free, host->vector == VECTOR_XM)) != NULL)
+        return difference;
+    if ((difference = compare_ymm(test, h, g, free)) != NULL)
         return difference;
     return compare_memory(test, insn, h->data, g->data, free);
 }

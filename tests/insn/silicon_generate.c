@@ -74,6 +74,39 @@ static bool can(struct encoding *e, unsigned percent)
     return random_percent(e->random, percent);
 }
 
+static bool is_vex(const struct opcode_row *row)
+{
+    return row->map >= MAP_V0F;
+}
+
+/* VEX and the opcode. vvvv is now and then one that may not be. */
+static void emit_vex(struct encoding *e)
+{
+    const struct opcode_row *row = e->row;
+    bool code64 = e->test->code_bytes == 8;
+    bool w = row->modrm & VEX_W1 || (!(row->modrm & VEX_W0) && can(e, 40));
+    bool l = row->modrm & VEX_L1 || (!(row->modrm & VEX_L0) && can(e, 40));
+    unsigned pp = row->prefix == OPCODE_PREFIX_P66   ? 1
+                  : row->prefix == OPCODE_PREFIX_PF3 ? 2
+                  : row->prefix == OPCODE_PREFIX_PF2 ? 3
+                                                     : 0;
+    unsigned rxb = code64 ? random_below(e->random, 8) : 6 | random_below(e->random, 2);
+    unsigned vvvv = uses(row, OPERAND_Hx) || uses(row, OPERAND_By) || can(e, 3)
+                        ? random_below(e->random, 16) : 15;
+    if (!code64)
+        vvvv |= 8;
+    unsigned last = vvvv << 3 | (unsigned)l << 2 | pp;
+    if (row->map == MAP_V0F && !w && (rxb & 3) == 3 && can(e, 70)) {
+        emit(e, 0xc5);
+        emit(e, rxb >> 2 << 7 | last);
+    } else {
+        emit(e, 0xc4);
+        emit(e, rxb << 5 | (row->map - MAP_V0F + 1u));
+        emit(e, (unsigned)w << 7 | last);
+    }
+    emit(e, row->opcode);
+}
+
 static void emit_prefixes(struct encoding *e)
 {
     const struct opcode_row *row = e->row;
@@ -85,6 +118,8 @@ static void emit_prefixes(struct encoding *e)
         emit(e, 0x67);
     if (can(e, row->attributes & LOCKABLE ? 15 : 1))
         emit(e, 0xf0);
+    if (is_vex(row))
+        return;
     if (row->prefix == OPCODE_PREFIX_P66)
         emit(e, 0x66);
     /* Where the operand size of near branches is fixed, AMD and Intel differ on 66. */
@@ -103,6 +138,10 @@ static void emit_prefixes(struct encoding *e)
 static void emit_opcode(struct encoding *e)
 {
     const struct opcode_row *row = e->row;
+    if (is_vex(row)) {
+        emit_vex(e);
+        return;
+    }
     if (row->map != MAP_ONE)
         emit(e, 0x0f);
     if (row->map == MAP_T38 || row->map == MAP_T3A)
@@ -116,7 +155,7 @@ static unsigned address_bytes(const struct encoding *e)
     for (unsigned i = 0; i < e->test->length; i++)
         if (e->test->bytes[i] == 0x67)
             return code == 4 ? 2 : 4;
-        else if (e->test->bytes[i] == 0x0f)
+        else if (e->test->bytes[i] == 0x0f || (e->test->bytes[i] & 0xfe) == 0xc4)
             break;
     return code;
 }
@@ -439,6 +478,9 @@ bool generate(struct random *random, unsigned number, struct test_case *test)
         return false;
     fill_data(random, test->before.data);
     fill_fx(random, &test->before.fx);
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(test->before.ymm_high[i], random_percent(random, 50) ? test->before.fx.xmm[i]
+               : test->before.fx.xmm[(i + 5) & 15], 16);
     fill_registers(&e, insn);
     insn = guest_decode(test); /* with the displacement that it has now */
     if (!insn)

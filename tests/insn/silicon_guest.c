@@ -86,7 +86,7 @@ void guest_open(void)
     cpu->s.cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_ET;
     cpu->s.cr3 = PAGE_PML4 << 12;
     cpu->s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE;
-    cpu->s.xcr0 = 3;
+    cpu->s.xcr0 = 7;
     cpu->s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
     cpu->s.cpl = 3;
     cpu->s.tr = (struct segment){ PAGE_TSS << 12, 0x67, 0x40, SEGMENT_P | 11 };
@@ -135,6 +135,18 @@ static void load_fx(const struct fx_image *fx)
     }
     for (unsigned i = 0; i < 16; i++)
         memcpy(s->vector[i], fx->xmm[i], 16);
+}
+
+static void load_ymm(const struct machine_state *state)
+{
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(cpu->s.vector[i] + 16, state->ymm_high[i], 16);
+}
+
+static void store_ymm(struct machine_state *state)
+{
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(state->ymm_high[i], cpu->s.vector[i] + 16, 16);
 }
 
 static void store_fx(struct fx_image *fx)
@@ -195,6 +207,7 @@ void guest_run(const struct test_case *test, struct outcome *outcome)
     cpu->s.gpr[RIP] = before->rip;
     cpu->s.rflags = before->rflags | FLAG_1 | FLAG_IF;
     load_fx(&before->fx);
+    load_ymm(before);
     memset(physmem_host(&memory, PAGE_CODE), 0xcc, 4096);
     memcpy(physmem_host(&memory, PAGE_CODE) + 4096 - test->length, test->bytes, test->length);
     memcpy(physmem_host(&memory, PAGE_DATA), before->data, DATA_BYTES);
@@ -214,5 +227,6 @@ void guest_run(const struct test_case *test, struct outcome *outcome)
     after->rip = cpu->s.gpr[RIP];
     after->rflags = flags_to_rflags(cpu);
     store_fx(&after->fx);
+    store_ymm(after);
     memcpy(after->data, physmem_host(&memory, PAGE_DATA), DATA_BYTES);
 }

@@ -24,12 +24,16 @@
 #define LDT_CODE 0x07
 #define LDT_DATA 0x0f
 #define CHILD_SECONDS 20
+/* The signal frame's XSAVE image. */
+#define XSTATE_BV 512
+#define XSTATE_YMM 576
 
 static uint8_t *code_alias; /* the code page, writable */
 static uint8_t *data = (uint8_t *)DATA_START;
 static const struct test_case *tests;
 static struct outcome *outcomes;
 static unsigned count, position;
+static bool host_has_ymm;
 
 void *host_shared(size_t bytes)
 {
@@ -64,6 +68,7 @@ bool host_open(void)
     if (code_alias == MAP_FAILED || code != (void *)CODE_PAGE || place != data)
         return false;
     memset(code_alias, 0xcc, 4096);
+    host_has_ymm = host_has_feature(FEATURE_AVX);
     return open_ldt();
 }
 
@@ -104,6 +109,8 @@ static void take_outcome(const ucontext_t *context)
     after->rip = (uint64_t)g[REG_RIP];
     after->rflags = (uint64_t)g[REG_EFL];
     memcpy(&after->fx, context->uc_mcontext.fpregs, sizeof after->fx);
+    memcpy(after->ymm_high, (const uint8_t *)context->uc_mcontext.fpregs + XSTATE_YMM,
+           host_has_ymm ? sizeof after->ymm_high : 0);
     memcpy(after->data, data, DATA_BYTES);
     outcome->vector = (uint8_t)g[REG_TRAPNO];
     outcome->error = (uint32_t)g[REG_ERR];
@@ -137,12 +144,14 @@ static void start_case(ucontext_t *context)
     g[REG_RIP] = (greg_t)before->rip;
     g[REG_EFL] = (greg_t)before->rflags;
     g[REG_CSGSFS] = (greg_t)(((uint64_t)g[REG_CSGSFS] & 0x0000ffffffff0000ull) | selectors);
-    /* XSAVE's header says that x87 and SSE are to be loaded. */
+    /* XSAVE's header says that x87, SSE and AVX are to be loaded. */
     uint8_t *fx = (uint8_t *)context->uc_mcontext.fpregs;
     uint32_t mask = context->uc_mcontext.fpregs->mxcr_mask;
     memcpy(fx, &before->fx, sizeof before->fx);
     context->uc_mcontext.fpregs->mxcr_mask = mask;
-    *(uint64_t *)(void *)(fx + 512) |= 3;
+    *(uint64_t *)(void *)(fx + XSTATE_BV) |= host_has_ymm ? 7 : 3;
+    if (host_has_ymm)
+        memcpy(fx + XSTATE_YMM, before->ymm_high, sizeof before->ymm_high);
     memset(code_alias, 0xcc, 4096);
     memcpy(code_alias + 4096 - test->length, test->bytes, test->length);
     memcpy(data, before->data, DATA_BYTES);
