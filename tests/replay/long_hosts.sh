@@ -18,11 +18,12 @@ same setarch -R
 (while :; do md5sum /bin/* >/dev/null 2>&1; done) & two=$!
 same env
 kill $one $two
-if command -v qemu-x86_64 >/dev/null; then
+emulator=$(command -v qemu-x86_64 qemu-x86_64-static | head -n 1)
+if [ -n "$emulator" ]; then
     # Slow: only the start of the boot.
     boot+=(--max-instructions 300M)
     expect 124 "$GROUNDHOG" record -o "$WORK/a.ghog" --quiet "${boot[@]}" </dev/null
-    expect 124 qemu-x86_64 -cpu Nehalem "$GROUNDHOG" record -o "$WORK/b.ghog" --quiet "${boot[@]}" </dev/null
+    expect 124 "$emulator" -cpu Nehalem "$GROUNDHOG" record -o "$WORK/b.ghog" --quiet "${boot[@]}" </dev/null
     cmp "$WORK/a.ghog" "$WORK/b.ghog" || fail "differs under qemu-x86_64"
     echo "equal under qemu-x86_64"
 fi
