@@ -21,11 +21,20 @@ int debugger_serve(struct player *player, const char *address, bool quiet, struc
     struct host_stream host;
     struct gdb_stream stream = {&host, stream_read, stream_write};
     TRY(host_stream_listen(&host, address[0] ? address : DEBUGGER_ADDRESS, error));
-    if (!quiet)
-        fprintf(stderr, "groundhog: waiting for gdb: target remote %s\n", host.name);
-    int code = host_stream_accept(&host, error);
-    if (code == 0 && gdb_serve(player, &stream, error) == GDB_FAILED)
-        code = ERROR_HOST;
+    enum registers_set set = REGISTERS_64;
+    enum gdb_end end;
+    int code;
+    do {
+        if (!quiet)
+            fprintf(stderr, "groundhog: waiting for gdb: target remote %s\n", host.name);
+        code = host_stream_accept(&host, error);
+        if (code)
+            break;
+        end = gdb_serve(player, &stream, &set, error);
+        host_stream_drop(&host);
+        if (end == GDB_FAILED)
+            code = ERROR_HOST;
+    } while (end == GDB_DETACHED);
     host_stream_close(&host);
-    return code;
+    return code < 0 ? code : 0;
 }

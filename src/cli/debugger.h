@@ -8,8 +8,9 @@
 
 #define DEBUGGER_ADDRESS "localhost:1234"
 
-/* Waits for gdb at `address` ("": DEBUGGER_ADDRESS), serves it until it
- * leaves. Returns 0 or a negative code. */
+/* Serves one gdb after the other at `address` ("": DEBUGGER_ADDRESS), until one
+ * kills the replay or a signal asks to stop. Says on stderr where it waits,
+ * unless `quiet`. Returns 0 or a negative code. */
 int debugger_serve(struct player *player, const char *address, bool quiet, struct error *error);
 
 #endif

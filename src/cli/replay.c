@@ -95,13 +95,21 @@ static int finish(struct replay *replay, enum player_stop stop, double seconds,
     return outcome_replay_status(&result.outcome);
 }
 
+static int debug(struct replay *replay, struct error *error)
+{
+    const struct options *options = &replay->options;
+    const struct door *door = &replay->session.door;
+    if (debugger_serve(replay->player, options->gdb_address, options->quiet, error) < 0)
+        return command_fail(error);
+    int signal = door->stop_signal ? door->stop_signal(door->context) : 0;
+    return signal ? 128 + signal : 0;
+}
+
 static int play(struct replay *replay, struct error *error)
 {
     const struct options *options = &replay->options;
     if (options->gdb)
-        return debugger_serve(replay->player, options->gdb_address, options->quiet, error) < 0
-                   ? command_fail(error)
-                   : 0;
+        return debug(replay, error);
     uint64_t limit = options->runner.max_instructions;
     double start = host_seconds();
     enum player_stop stop = limit ? player_run_to(replay->player, limit, error)

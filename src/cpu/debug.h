@@ -17,16 +17,21 @@ struct debug_point {
     uint32_t kind;    /* enum debug_kind */
 };
 
+#define DEBUG_NO_CPU (~0u)
+
 /*
  * Owned by the debugger; one serves all vCPUs of a machine. The engine stops
- * with CPU_EXIT_DEBUG *before* an instruction at a breakpoint (unless
- * `resume_count` is the machine's count: the instruction that it stopped at),
- * and *after* one that made a watched access.
+ * with CPU_EXIT_DEBUG *before* an instruction at a breakpoint, and *after* one
+ * that made a watched access. A repeated string instruction stops before its
+ * first iteration only.
  */
 struct debug_points {
     struct debug_point points[DEBUG_POINTS_MAXIMUM];
     unsigned count;
-    bool skip_break;      /* the next instruction runs even at a breakpoint; cleared by the engine */
+    uint64_t skip_break;  /* vCPUs (bits) whose next instruction runs even at a breakpoint; the
+                           * engine clears it when that or an event's delivery is done */
+    uint64_t start;       /* RIP of the last instruction that the engine looked at */
+    unsigned step_cpu;    /* the run stops when this vCPU has run an instruction; DEBUG_NO_CPU */
     bool hit;             /* a point was hit since this was last cleared */
     struct debug_point what;
     unsigned hit_cpu;

@@ -474,25 +474,38 @@ static void execute_watched(struct cpu *cpu, const struct block *block)
         s->pending_debug |= 1ull << 14;
 }
 
+/* An instruction or delivery is done: breakpoints count again. */
+static void debug_done(struct cpu *cpu)
+{
+    if (unlikely(cpu->debug != NULL))
+        cpu->debug->skip_break &= ~(1ull << cpu->s.index);
+}
+
 /* Whether to stop before this block (or cut it) for the debugger. */
 static bool stop_for_debugger(struct cpu *cpu, const struct block *block, uint32_t *limit)
 {
     struct debug_points *debug = cpu->debug;
     uint64_t linear = (cpu->access[CS].base + cpu->s.gpr[RIP]) & cpu->rip_mask;
-    if (!debug_breaks_in(cpu, linear, block->bytes)) {
-        debug->skip_break = false;
+    bool skip = debug->skip_break >> cpu->s.index & 1;
+    debug_done(cpu);
+    debug->start = cpu->s.gpr[RIP];
+    if (!debug_breaks_in(cpu, linear, block->bytes))
         return false;
-    }
     *limit = 1;
-    if (debug_breaks_at(cpu, linear) && !debug->skip_break) {
-        debug->hit = true;
-        debug->what = (struct debug_point){ linear, 1, DEBUG_BREAK };
-        debug->hit_cpu = cpu->s.index;
-        debug->hit_address = linear;
-        return true;
-    }
-    debug->skip_break = false;
-    return false;
+    if (!debug_breaks_at(cpu, linear) || skip)
+        return false;
+    debug->hit = true;
+    debug->what = (struct debug_point){ linear, 1, DEBUG_BREAK };
+    debug->hit_cpu = cpu->s.index;
+    debug->hit_address = linear;
+    return true;
+}
+
+/* A repeated string instruction that is to go on is no new one. */
+static void note_repeat(struct cpu *cpu, const struct block *block)
+{
+    if (block && block->insns[0].attributes & STRING && cpu->s.gpr[RIP] == cpu->debug->start)
+        cpu->debug->skip_break |= 1ull << cpu->s.index;
 }
 
 static enum cpu_exit leave(struct cpu *cpu, enum cpu_exit exit)
@@ -513,7 +526,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
         if (unlikely(cpu->attention)) {
             switch (attend(cpu, &limit)) {
             case STEP_RUN: break;
-            case STEP_AGAIN: block = NULL; continue;
+            case STEP_AGAIN: block = NULL; debug_done(cpu); continue;
             case STEP_HALTED: return leave(cpu, CPU_EXIT_HALTED);
             case STEP_SHUTDOWN: return leave(cpu, CPU_EXIT_SHUTDOWN);
             case STEP_YIELD: return leave(cpu, CPU_EXIT_YIELD);
@@ -524,6 +537,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
         block = next_block(cpu, block, &limit);
         if (unlikely(!block)) {
             deliver_exception(cpu);
+            debug_done(cpu);
             continue;
         }
         if (unlikely(cpu->debug != NULL) && stop_for_debugger(cpu, block, &limit))
@@ -532,6 +546,8 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
             execute_watched(cpu, block);
         else if (unlikely(!execute(cpu, block, limit)))
             block = NULL;
+        if (unlikely(cpu->debug != NULL))
+            note_repeat(cpu, block);
     }
     return leave(cpu, CPU_EXIT_BUDGET);
 }

@@ -545,7 +545,7 @@ static unsigned debug_access(struct cpu *cpu, uint64_t linear, uint8_t *bytes, u
         uint32_t page = debug_page(cpu, linear + done);
         uint32_t offset = (uint32_t)((linear + done) & PAGE_MASK);
         unsigned part = PAGE_BYTES - offset < length - done ? PAGE_BYTES - offset : length - done;
-        if (page >= PHYSMEM_DISCARD)
+        if (page >= PHYSMEM_DISCARD || (write && page >= cpu->memory->ram_pages))
             break;
         if (write)
             physmem_store(cpu->memory, page, offset, bytes + done, part);

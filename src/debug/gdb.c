@@ -1,9 +1,12 @@
 /*
  * The gdb remote serial protocol; see gdb.h.
  *
- * Not modelled: non-stop mode, the file and process packets, memory maps.
  * Writes to memory and registers change the replay; going backwards undoes
- * them, going on forwards may diverge, and is then reported.
+ * them, going on forwards may diverge, which the user is told.
+ *
+ * Not modelled: non-stop mode, the file and process packets, memory maps. A
+ * step runs other vCPUs as they ran, interrupt deliveries count as steps, and
+ * breakpoints that gdb takes out to step over one are out for all vCPUs.
  */
 #include "debug/gdb.h"
 
@@ -11,161 +14,49 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cpu/memory.h"
-#include "debug/registers.h"
 #include "machine/machine.h"
 
-#define PACKET_BYTES 16384u
 #define MEMORY_BYTES (PACKET_BYTES / 2 - 16)
-#define INTERRUPT 0x03
+/* Signals of a stop, as gdb numbers them. */
+#define STOP_INT 2
+#define STOP_TRAP 5
+#define STOP_ABORT 6
 
 struct gdb {
+    struct packets packets;
     struct player *player;
     struct machine *machine;
     struct travel *travel;
-    struct gdb_stream stream;
-    struct error *error;
-    bool no_acknowledge, closed, done, pending_interrupt;
+    bool done;
     enum gdb_end end;
-    unsigned cpu; /* the thread that g, m, s ... mean */
-    uint8_t input[4096];
-    unsigned input_used, input_length;
-    char packet[PACKET_BYTES + 1];
-    unsigned packet_length;
-    char reply[PACKET_BYTES + 1];
-    unsigned reply_length;
+    unsigned cpu;        /* the thread that g, m ... mean, and s unless ... */
+    unsigned resume_cpu; /* ... Hc named another; NO_CPU */
+    enum registers_set set, *next_set;
     char xml[PACKET_BYTES];
 };
-
-/* Bytes in */
-
-static int next_byte(struct gdb *gdb, int timeout_ms)
-{
-    if (gdb->input_used == gdb->input_length) {
-        int got = gdb->stream.read(gdb->stream.context, gdb->input, sizeof gdb->input, timeout_ms);
-        if (got < 0)
-            gdb->closed = true;
-        if (got <= 0)
-            return -1;
-        gdb->input_used = 0;
-        gdb->input_length = (unsigned)got;
-    }
-    return gdb->input[gdb->input_used++];
-}
-
-/* While the machine runs: has the user pressed Ctrl-C, or gone? */
-static bool interrupted(void *context)
-{
-    struct gdb *gdb = context;
-    if (gdb->input_used == gdb->input_length && next_byte(gdb, 0) >= 0)
-        gdb->input_used--;
-    if (gdb->closed)
-        return true;
-    if (gdb->input_used < gdb->input_length && gdb->input[gdb->input_used] == INTERRUPT) {
-        gdb->input_used++;
-        return true;
-    }
-    return false;
-}
-
-static int hex_digit(int c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static void send_bytes(struct gdb *gdb, const char *bytes, unsigned length)
-{
-    if (!gdb->closed && gdb->stream.write(gdb->stream.context, (const uint8_t *)bytes, length) < 0)
-        gdb->closed = true;
-}
-
-/* Reads "$...#xx" into gdb->packet; false when the peer has gone. A packet too
- * long or with a wrong sum is refused and the next one awaited. */
-static bool read_packet(struct gdb *gdb)
-{
-    for (;;) {
-        int c;
-        do
-            c = next_byte(gdb, -1);
-        while (c >= 0 && c != '$');
-        uint8_t sum = 0;
-        bool fits = true;
-        gdb->packet_length = 0;
-        while ((c = next_byte(gdb, -1)) >= 0 && c != '#') {
-            sum = (uint8_t)(sum + c);
-            fits &= gdb->packet_length < PACKET_BYTES;
-            if (fits)
-                gdb->packet[gdb->packet_length++] = (char)c;
-        }
-        int high = hex_digit(next_byte(gdb, -1)), low = hex_digit(next_byte(gdb, -1));
-        if (gdb->closed)
-            return false;
-        bool good = fits && high >= 0 && low >= 0 && (high << 4 | low) == sum;
-        if (!gdb->no_acknowledge)
-            send_bytes(gdb, good ? "+" : "-", 1);
-        if (good) {
-            gdb->packet[gdb->packet_length] = '\0';
-            return true;
-        }
-    }
-}
-
-/* Replies out */
+#define NO_CPU DEBUG_NO_CPU
 
 static void __attribute__((format(printf, 2, 3))) reply(struct gdb *gdb, const char *format, ...)
 {
+    char text[256];
     va_list arguments;
     va_start(arguments, format);
-    int wrote = vsnprintf(gdb->reply + gdb->reply_length, PACKET_BYTES - gdb->reply_length, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (wrote > 0)
-        gdb->reply_length += (unsigned)wrote;
-    if (gdb->reply_length > PACKET_BYTES - 1)
-        gdb->reply_length = PACKET_BYTES - 1;
+    packets_put(&gdb->packets, "%s", text);
 }
 
-static void reply_hex(struct gdb *gdb, const uint8_t *bytes, unsigned length)
+static void __attribute__((format(printf, 2, 3))) reply_text(struct gdb *gdb, const char *format, ...)
 {
-    for (unsigned i = 0; i < length; i++)
-        reply(gdb, "%02x", bytes[i]);
-}
-
-static void send_reply(struct gdb *gdb)
-{
-    uint8_t sum = 0;
-    char tail[4];
-    for (unsigned i = 0; i < gdb->reply_length; i++)
-        sum = (uint8_t)(sum + gdb->reply[i]);
-    snprintf(tail, sizeof tail, "#%02x", sum);
-    send_bytes(gdb, "$", 1);
-    send_bytes(gdb, gdb->reply, gdb->reply_length);
-    send_bytes(gdb, tail, 3);
-}
-
-/* Parsing */
-
-static const char *parse_hex(const char *text, uint64_t *value)
-{
-    *value = 0;
-    for (unsigned digits = 0; hex_digit(*text) >= 0 && digits < 16; digits++)
-        *value = *value << 4 | (unsigned)hex_digit(*text++);
-    return text;
-}
-
-static bool parse_bytes(const char *text, uint8_t *bytes, unsigned length)
-{
-    for (unsigned i = 0; i < length; i++) {
-        int high = hex_digit(text[2 * i]), low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        bytes[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    packets_put_hex(&gdb->packets, text, (unsigned)strlen(text));
 }
 
 static bool starts(const char *text, const char *prefix)
@@ -178,7 +69,30 @@ static struct cpu *selected(struct gdb *gdb)
     return gdb->machine->cpus[gdb->cpu];
 }
 
+/* A thread's number: of all, any, or one. False when there is no such one. */
+static bool parse_thread(const struct gdb *gdb, const char **text, unsigned *cpu)
+{
+    uint64_t thread;
+    *cpu = NO_CPU;
+    if (starts(*text, "-1")) {
+        *text += 2;
+        return true;
+    }
+    const char *end = packets_hex_number(*text, &thread);
+    bool good = end != *text && thread <= gdb->machine->cpu_count;
+    *text = end;
+    if (good && thread)
+        *cpu = (unsigned)thread - 1;
+    return good;
+}
+
 /* Running */
+
+static bool interrupted(void *context)
+{
+    struct gdb *gdb = context;
+    return packets_interrupted(&gdb->packets);
+}
 
 static const char *watch_name(uint32_t kind)
 {
@@ -187,10 +101,13 @@ static const char *watch_name(uint32_t kind)
 
 static void reply_stop(struct gdb *gdb, enum travel_stop stop)
 {
-    unsigned cpu = stop == TRAVEL_INTERRUPTED || stop == TRAVEL_END ? gdb->machine->s.current_cpu
-                                                                    : travel_cpu(gdb->travel);
+    unsigned cpu = travel_cpu(gdb->travel), signal = STOP_TRAP;
     gdb->cpu = cpu < gdb->machine->cpu_count ? cpu : 0;
-    reply(gdb, "T%02xthread:%x;", stop == TRAVEL_INTERRUPTED ? 2 : stop == TRAVEL_DIVERGED ? 6 : 5, gdb->cpu + 1);
+    if (stop == TRAVEL_INTERRUPTED)
+        signal = STOP_INT;
+    else if (stop == TRAVEL_DIVERGED || stop == TRAVEL_ERROR)
+        signal = STOP_ABORT;
+    reply(gdb, "T%02xthread:%x;", signal, gdb->cpu + 1);
     if (stop == TRAVEL_WATCHPOINT)
         reply(gdb, "%s:%" PRIx64 ";", watch_name(travel_hit(gdb->travel)->kind),
               travel_hit(gdb->travel)->address);
@@ -198,48 +115,124 @@ static void reply_stop(struct gdb *gdb, enum travel_stop stop)
         reply(gdb, "hwbreak:;");
     else if (stop == TRAVEL_BEGIN)
         reply(gdb, "replaylog:begin;");
-    else if (stop == TRAVEL_END || stop == TRAVEL_DIVERGED)
+    else if (stop == TRAVEL_END)
         reply(gdb, "replaylog:end;");
 }
 
-static void finish_run(struct gdb *gdb, enum travel_stop stop)
+/* Text for the user, while gdb awaits the end of a run. */
+static void say(struct gdb *gdb, const char *text)
 {
-    if (stop == TRAVEL_ERROR) {
-        gdb->end = GDB_FAILED;
-        gdb->done = true;
-        reply(gdb, "E01");
-        return;
+    packets_put(&gdb->packets, "O");
+    packets_put_hex(&gdb->packets, text, (unsigned)strlen(text));
+    packets_send(&gdb->packets);
+}
+
+static void say_diverged(struct gdb *gdb)
+{
+    char text[8192];
+    divergence_text(player_divergence(gdb->player), text, sizeof text);
+    say(gdb, "The replay differs from the recording from here on; it goes backwards only.\n");
+    say(gdb, text);
+}
+
+/* A run is over: with the answer that gdb awaits. */
+static void finish_run(struct gdb *gdb, enum travel_stop stop, const struct error *error)
+{
+    if (stop == TRAVEL_DIVERGED) {
+        say_diverged(gdb);
+    } else if (stop == TRAVEL_ERROR) {
+        say(gdb, error->text);
+        say(gdb, "\n");
     }
     reply_stop(gdb, stop);
 }
 
 static void resume(struct gdb *gdb, char action)
 {
-    finish_run(gdb, action == 's' ? travel_step(gdb->travel, gdb->cpu, gdb->error)
-                                  : travel_continue(gdb->travel, gdb->error));
+    struct error error = { "" };
+    unsigned cpu = gdb->resume_cpu == NO_CPU ? gdb->cpu : gdb->resume_cpu;
+    enum travel_stop stop = action == 's' ? travel_step(gdb->travel, cpu, &error)
+                                          : travel_continue(gdb->travel, &error);
+    finish_run(gdb, stop, &error);
 }
 
-/* vCont;s:1;c: a step of the named thread wins over continuing the others. */
+static void resume_backwards(struct gdb *gdb, const char *text)
+{
+    struct error error = { "" };
+    unsigned cpu = gdb->resume_cpu == NO_CPU ? gdb->cpu : gdb->resume_cpu;
+    if (strcmp(text, "bs") == 0)
+        finish_run(gdb, travel_reverse_step(gdb->travel, cpu, &error), &error);
+    else if (strcmp(text, "bc") == 0)
+        finish_run(gdb, travel_reverse_continue(gdb->travel, &error), &error);
+}
+
+/* Steps while the vCPU is inside [start, end): a line of the source. */
+static void step_range(struct gdb *gdb, unsigned cpu, uint64_t start, uint64_t end)
+{
+    struct error error = { "" };
+    enum travel_stop stop;
+    uint64_t steps = 0;
+    do {
+        stop = travel_step(gdb->travel, cpu, &error);
+        if (++steps % 65536 == 0 && stop == TRAVEL_STEPPED && packets_interrupted(&gdb->packets))
+            stop = TRAVEL_INTERRUPTED;
+    } while (stop == TRAVEL_STEPPED && registers_pc(gdb->machine->cpus[cpu]) - start < end - start);
+    finish_run(gdb, stop, &error);
+}
+
+struct action {
+    char what; /* c, s, r; 0: none for this thread */
+    unsigned cpu;
+    uint64_t start, end;
+};
+
+/* One ";action[:thread]" of vCont. False: not understood. */
+static bool parse_action(const struct gdb *gdb, const char **text, struct action *action)
+{
+    *action = (struct action){ (*text)[1], NO_CPU, 0, 0 };
+    uint64_t signal;
+    if (**text != ';' || !action->what)
+        return false;
+    *text += 2;
+    if (action->what == 'C' || action->what == 'S') {
+        *text = packets_hex_number(*text, &signal);
+        action->what = action->what == 'C' ? 'c' : 's';
+    } else if (action->what == 'r') {
+        *text = packets_hex_number(*text, &action->start);
+        if (**text != ',')
+            return false;
+        *text = packets_hex_number(*text + 1, &action->end);
+    } else if (action->what != 'c' && action->what != 's') {
+        return false;
+    }
+    if (**text != ':')
+        return true;
+    ++*text;
+    return parse_thread(gdb, text, &action->cpu);
+}
+
+/* "vCont;s:1;c": a step of a thread wins over continuing the others. */
 static void resume_list(struct gdb *gdb, const char *text)
 {
-    char action = 'c';
-    while (*text == ';') {
-        char what = text[1];
-        uint64_t thread = 0;
-        text += 2;
-        while (*text && *text != ':' && *text != ';')
-            text++;
-        if (*text == ':')
-            text = parse_hex(text + 1, &thread);
-        while (*text && *text != ';')
-            text++;
-        if ((what == 's' || what == 'S') && action == 'c') {
-            action = 's';
-            if (thread >= 1 && thread <= gdb->machine->cpu_count)
-                gdb->cpu = (unsigned)thread - 1;
+    struct action chosen = { 0, NO_CPU, 0, 0 }, action;
+    while (*text) {
+        if (!parse_action(gdb, &text, &action)) {
+            reply(gdb, "E01");
+            return;
         }
+        if (!chosen.what || (chosen.what == 'c' && action.what != 'c'))
+            chosen = action;
     }
-    resume(gdb, action);
+    if (!chosen.what) {
+        reply(gdb, "E01");
+        return;
+    }
+    gdb->resume_cpu = chosen.cpu;
+    if (chosen.what == 'r' && chosen.start < chosen.end)
+        step_range(gdb, chosen.cpu == NO_CPU ? gdb->cpu : chosen.cpu, chosen.start, chosen.end);
+    else
+        resume(gdb, chosen.what == 'c' ? 'c' : 's');
+    gdb->resume_cpu = NO_CPU;
 }
 
 /* Registers and memory */
@@ -248,33 +241,35 @@ static void read_register(struct gdb *gdb, const char *text)
 {
     uint64_t number;
     uint8_t bytes[REGISTERS_BYTES_MAXIMUM];
-    parse_hex(text, &number);
-    unsigned size = number < registers_count() ? registers_size((unsigned)number) : 0;
+    packets_hex_number(text, &number);
+    unsigned size = registers_size(gdb->set, number);
     if (!size) {
         reply(gdb, "E01");
         return;
     }
-    registers_read(selected(gdb), (unsigned)number, bytes);
-    reply_hex(gdb, bytes, size);
+    registers_read(selected(gdb), gdb->set, (unsigned)number, bytes);
+    packets_put_hex(&gdb->packets, bytes, size);
 }
 
 static void write_register(struct gdb *gdb, const char *text)
 {
     uint64_t number;
     uint8_t bytes[REGISTERS_BYTES_MAXIMUM];
-    text = parse_hex(text, &number);
-    unsigned size = number < registers_count() ? registers_size((unsigned)number) : 0;
-    bool good = size && *text == '=' && parse_bytes(text + 1, bytes, size)
-                && registers_write(selected(gdb), (unsigned)number, bytes) == 0;
+    text = packets_hex_number(text, &number);
+    unsigned size = registers_size(gdb->set, number);
+    bool good = size && *text == '=' && packets_hex_bytes(text + 1, bytes, size)
+                && registers_write(selected(gdb), gdb->set, (unsigned)number, bytes) == 0;
+    if (good)
+        travel_changed(gdb->travel);
     reply(gdb, good ? "OK" : "E01");
 }
 
 static void read_all_registers(struct gdb *gdb)
 {
     uint8_t bytes[REGISTERS_BYTES_MAXIMUM];
-    for (unsigned i = 0; i < registers_count(); i++) {
-        registers_read(selected(gdb), i, bytes);
-        reply_hex(gdb, bytes, registers_size(i));
+    for (unsigned i = 0; i < registers_count(gdb->set); i++) {
+        registers_read(selected(gdb), gdb->set, i, bytes);
+        packets_put_hex(&gdb->packets, bytes, registers_size(gdb->set, i));
     }
 }
 
@@ -282,69 +277,90 @@ static void read_all_registers(struct gdb *gdb)
 static void write_all_registers(struct gdb *gdb, const char *text)
 {
     uint8_t bytes[REGISTERS_BYTES_MAXIMUM];
-    for (unsigned i = 0; i < registers_count(); i++) {
-        if (!parse_bytes(text, bytes, registers_size(i)))
-            break;
-        registers_write(selected(gdb), i, bytes);
-        text += 2 * registers_size(i);
+    for (unsigned i = 0; i < registers_count(gdb->set); i++) {
+        if (!packets_hex_bytes(text, bytes, registers_size(gdb->set, i))) {
+            reply(gdb, "E01");
+            return;
+        }
+        travel_changed(gdb->travel);
+        registers_write(selected(gdb), gdb->set, i, bytes);
+        text += 2 * registers_size(gdb->set, i);
     }
     reply(gdb, "OK");
+}
+
+/* "address,length" */
+static const char *parse_range(const char *text, uint64_t *address, uint64_t *length)
+{
+    text = packets_hex_number(text, address);
+    *length = 0;
+    return *text == ',' ? packets_hex_number(text + 1, length) : NULL;
 }
 
 static void read_memory(struct gdb *gdb, const char *text)
 {
     uint64_t address, length;
     uint8_t bytes[MEMORY_BYTES];
-    text = parse_hex(text, &address);
-    if (*text != ',') {
+    if (!parse_range(text, &address, &length)) {
         reply(gdb, "E01");
         return;
     }
-    parse_hex(text + 1, &length);
     if (length > MEMORY_BYTES)
         length = MEMORY_BYTES;
     unsigned got = memory_debug_read(selected(gdb), address, bytes, (unsigned)length);
     if (got == 0 && length)
         reply(gdb, "E14");
     else
-        reply_hex(gdb, bytes, got);
+        packets_put_hex(&gdb->packets, bytes, got);
+}
+
+/* The bytes of an X packet: "}" escapes. Returns how many there are. */
+static unsigned parse_binary(const struct gdb *gdb, const char *text, uint8_t *bytes, uint64_t room)
+{
+    const char *end = gdb->packets.data + gdb->packets.length;
+    unsigned count = 0;
+    while (text < end && count < room) {
+        uint8_t byte = (uint8_t)*text++;
+        if (byte == '}' && text < end)
+            byte = (uint8_t)(*text++ ^ 0x20);
+        bytes[count++] = byte;
+    }
+    return count;
 }
 
 static void write_memory(struct gdb *gdb, const char *text, bool binary)
 {
     uint64_t address, length;
     uint8_t bytes[MEMORY_BYTES];
-    text = parse_hex(text, &address);
-    text = parse_hex(*text == ',' ? text + 1 : text, &length);
-    const char *end = gdb->packet + gdb->packet_length;
-    if (*text++ != ':' || length > MEMORY_BYTES) {
+    text = parse_range(text, &address, &length);
+    if (!text || *text++ != ':' || length > MEMORY_BYTES) {
         reply(gdb, "E01");
         return;
     }
-    unsigned count = 0;
-    if (binary) {
-        for (; text < end && count < length; text++)
-            bytes[count++] = (uint8_t)(*text == '}' && text + 1 < end ? *++text ^ 0x20 : *text);
-    } else if (parse_bytes(text, bytes, (unsigned)length)) {
-        count = (unsigned)length;
+    bool whole = binary ? parse_binary(gdb, text, bytes, length) == length
+                        : packets_hex_bytes(text, bytes, (unsigned)length);
+    if (!whole) {
+        reply(gdb, "E01");
+        return;
     }
-    bool good = count == length && memory_debug_write(selected(gdb), address, bytes, count) == count;
-    reply(gdb, good ? "OK" : "E14");
+    unsigned done = memory_debug_write(selected(gdb), address, bytes, (unsigned)length);
+    if (done)
+        travel_changed(gdb->travel);
+    reply(gdb, done == length ? "OK" : "E14");
 }
 
 static void change_point(struct gdb *gdb, const char *text, bool add)
 {
-    uint64_t address, length = 1;
-    char type = text[1];
-    if (type < '0' || type > '4' || text[2] != ',')
+    static const enum debug_kind kinds[] = { DEBUG_BREAK, DEBUG_BREAK, DEBUG_WATCH_WRITE, DEBUG_WATCH_READ,
+                                             DEBUG_WATCH_ACCESS };
+    uint64_t address, length;
+    if (text[1] < '0' || text[1] > '4' || text[2] != ',')
         return; /* empty reply: not supported */
-    text = parse_hex(text + 3, &address);
-    if (*text == ',')
-        parse_hex(text + 1, &length);
-    enum debug_kind kind = type <= '1' ? DEBUG_BREAK
-                           : type == '2' ? DEBUG_WATCH_WRITE
-                           : type == '3' ? DEBUG_WATCH_READ
-                                         : DEBUG_WATCH_ACCESS;
+    enum debug_kind kind = kinds[text[1] - '0'];
+    if (!parse_range(text + 3, &address, &length)) {
+        reply(gdb, "E01");
+        return;
+    }
     uint32_t bytes = kind == DEBUG_BREAK ? 1 : length > PAGE_BYTES ? 0 : (uint32_t)length;
     int result = add ? travel_add_point(gdb->travel, kind, address, bytes)
                      : travel_remove_point(gdb->travel, kind, address, bytes);
@@ -355,104 +371,174 @@ static void change_point(struct gdb *gdb, const char *text, bool add)
 
 static void transfer_features(struct gdb *gdb, const char *text)
 {
+    static const char name[] = "target.xml:";
     uint64_t offset, length;
-    if (!starts(text, "target.xml:")) {
+    if (!starts(text, name)) {
         reply(gdb, "E00");
         return;
     }
-    text = parse_hex(text + strlen("target.xml:"), &offset);
-    parse_hex(*text == ',' ? text + 1 : text, &length);
-    unsigned total = registers_description(gdb->xml, sizeof gdb->xml);
+    if (!parse_range(text + strlen(name), &offset, &length)) {
+        reply(gdb, "E01");
+        return;
+    }
+    uint64_t total = registers_description(gdb->set, gdb->xml, sizeof gdb->xml);
     if (offset > total)
         offset = total;
     if (length > PACKET_BYTES - 64)
         length = PACKET_BYTES - 64;
     bool last = total - offset <= length;
-    reply(gdb, "%c%.*s", last ? 'l' : 'm', (int)(last ? total - offset : length), gdb->xml + offset);
+    packets_put(&gdb->packets, "%c%.*s", last ? 'l' : 'm', (int)(last ? total - offset : length),
+                gdb->xml + offset);
 }
 
-static void reply_text(struct gdb *gdb, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void reply_text(struct gdb *gdb, const char *format, ...)
+static void monitor_where(struct gdb *gdb)
 {
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    reply_hex(gdb, (const uint8_t *)text, (unsigned)strlen(text));
+    struct position at = player_position(gdb->player), end = player_end(gdb->player);
+    uint64_t ns = clock_now(&gdb->machine->clock), seconds = ns / NS_PER_SECOND;
+    ns %= NS_PER_SECOND;
+    reply_text(gdb, "instruction %" PRIu64 " of %" PRIu64 ", virtual time %" PRIu64 ".%09" PRIu64
+               " s, turn of vCPU %u\n", at.instructions, end.instructions, seconds,
+               ns, gdb->machine->s.current_cpu);
+}
+
+/* "COUNT", "+COUNT", "-COUNT", "end" */
+static bool parse_place(const struct gdb *gdb, const char *text, uint64_t *place)
+{
+    uint64_t here = travel_position(gdb->travel), end = player_end(gdb->player).instructions;
+    bool forwards = *text == '+', backwards = *text == '-';
+    char *rest;
+    *place = end;
+    if (strcmp(text, "end") == 0)
+        return true;
+    text += forwards || backwards;
+    if (*text < '0' || *text > '9')
+        return false;
+    uint64_t count = strtoull(text, &rest, 0);
+    if (forwards)
+        *place = count < end - here ? here + count : end;
+    else if (backwards)
+        *place = count < here ? here - count : 0;
+    else
+        *place = count < end ? count : end;
+    return *rest == '\0';
+}
+
+static void monitor_seek(struct gdb *gdb, const char *text)
+{
+    struct error error = { "" };
+    uint64_t place;
+    if (!parse_place(gdb, text, &place)) {
+        reply_text(gdb, "seek %s: use a count, +COUNT, -COUNT or end\n", text);
+        return;
+    }
+    switch (travel_seek(gdb->travel, place, &error)) {
+    case TRAVEL_ERROR:
+        reply_text(gdb, "%s\n", error.text);
+        break;
+    case TRAVEL_DIVERGED:
+        reply_text(gdb, "the replay differs from the recording\n");
+        break;
+    case TRAVEL_INTERRUPTED:
+        reply_text(gdb, "interrupted\n");
+        break;
+    default:
+        break;
+    }
+    monitor_where(gdb);
+    reply_text(gdb, "gdb does not know yet: type \"maintenance flush register-cache\" and "
+                    "\"maintenance flush dcache\"\n");
+}
+
+static void monitor_bits(struct gdb *gdb, const char *text)
+{
+    if (strcmp(text, "32") != 0 && strcmp(text, "64") != 0) {
+        reply_text(gdb, "bits %s: use 32 or 64\n", text);
+        return;
+    }
+    *gdb->next_set = text[0] == '3' ? REGISTERS_32 : REGISTERS_64;
+    reply_text(gdb, "type \"disconnect\", \"set architecture auto\", and \"target remote\" again%s\n",
+               text[0] == '3' ? ";\nthe architecture is i8086 then, or \"set architecture i386\"" : "");
 }
 
 /* "monitor ..." */
 static void monitor(struct gdb *gdb, const char *hex)
 {
     char command[256] = "";
-    unsigned length = (unsigned)strlen(hex) / 2;
-    if (length >= sizeof command || !parse_bytes(hex, (uint8_t *)command, length)) {
+    size_t length = strlen(hex) / 2;
+    if (length >= sizeof command || !packets_hex_bytes(hex, (uint8_t *)command, (unsigned)length)) {
         reply(gdb, "E01");
         return;
     }
-    if (starts(command, "where")) {
-        reply_text(gdb, "instruction %" PRIu64 " of %" PRIu64 "\n", travel_position(gdb->travel),
-                   player_end(gdb->player).instructions);
-    } else if (starts(command, "seek ")) {
-        uint64_t target = strtoull(command + 5, NULL, 0);
-        enum travel_stop stop = travel_seek(gdb->travel, target, gdb->error);
-        if (stop == TRAVEL_ERROR)
-            reply_text(gdb, "%s\n", gdb->error->text);
-        else
-            reply_text(gdb, "instruction %" PRIu64 "; type 'flushregs' to see it\n",
-                       travel_position(gdb->travel));
-    } else {
-        reply_text(gdb, "monitor where        the instruction count\n"
-                        "monitor seek COUNT   go to an instruction count\n");
+    if (strcmp(command, "where") == 0)
+        monitor_where(gdb);
+    else if (starts(command, "seek "))
+        monitor_seek(gdb, command + strlen("seek "));
+    else if (starts(command, "bits "))
+        monitor_bits(gdb, command + strlen("bits "));
+    else
+        reply_text(gdb, "monitor where        the instruction count and the virtual time\n"
+                        "monitor seek COUNT   go to an instruction count; also +COUNT, -COUNT, end\n"
+                        "monitor bits 32|64   registers for gdb's architectures i8086 and i386, or\n"
+                        "                     i386:x86-64; from the next \"target remote\" on\n");
+}
+
+static void list_threads(struct gdb *gdb)
+{
+    reply(gdb, "m1");
+    for (unsigned i = 1; i < gdb->machine->cpu_count; i++)
+        reply(gdb, ",%x", i + 1);
+}
+
+static void describe_thread(struct gdb *gdb, const char *text)
+{
+    static const char *const activities[] = { "running", "halted", "waiting for SIPI", "shut down" };
+    unsigned cpu;
+    if (!parse_thread(gdb, &text, &cpu) || cpu == NO_CPU) {
+        reply(gdb, "E01");
+        return;
     }
+    reply_text(gdb, "vCPU %u, %s", cpu, activities[gdb->machine->cpus[cpu]->s.activity & 3]);
 }
 
 static void query(struct gdb *gdb, const char *text)
 {
-    if (starts(text, "qSupported")) {
+    if (starts(text, "qSupported"))
         reply(gdb, "PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;ReverseStep+;"
-                   "ReverseContinue+;hwbreak+;vContSupported+",
-              PACKET_BYTES - 64);
-    } else if (starts(text, "qXfer:features:read:")) {
+                   "ReverseContinue+;swbreak+;hwbreak+;vContSupported+", PACKET_BYTES - 64);
+    else if (starts(text, "qXfer:features:read:"))
         transfer_features(gdb, text + strlen("qXfer:features:read:"));
-    } else if (starts(text, "qfThreadInfo")) {
-        reply(gdb, "m1");
-        for (unsigned i = 1; i < gdb->machine->cpu_count; i++)
-            reply(gdb, ",%x", i + 1);
-    } else if (starts(text, "qsThreadInfo")) {
+    else if (strcmp(text, "qfThreadInfo") == 0)
+        list_threads(gdb);
+    else if (strcmp(text, "qsThreadInfo") == 0)
         reply(gdb, "l");
-    } else if (starts(text, "qThreadExtraInfo,")) {
-        uint64_t thread;
-        static const char *const activities[] = { "running", "halted", "waiting for SIPI", "shut down" };
-        parse_hex(text + strlen("qThreadExtraInfo,"), &thread);
-        if (thread >= 1 && thread <= gdb->machine->cpu_count)
-            reply_text(gdb, "vCPU %u %s", (unsigned)thread - 1,
-                       activities[gdb->machine->cpus[thread - 1]->s.activity & 3]);
-    } else if (strcmp(text, "qC") == 0) {
+    else if (starts(text, "qThreadExtraInfo,"))
+        describe_thread(gdb, text + strlen("qThreadExtraInfo,"));
+    else if (strcmp(text, "qC") == 0)
         reply(gdb, "QC%x", gdb->cpu + 1);
-    } else if (starts(text, "qAttached")) {
+    else if (starts(text, "qAttached"))
         reply(gdb, "1");
-    } else if (starts(text, "qRcmd,")) {
+    else if (starts(text, "qRcmd,"))
         monitor(gdb, text + strlen("qRcmd,"));
-    } else if (starts(text, "QStartNoAckMode")) {
-        gdb->no_acknowledge = true;
+    else if (strcmp(text, "QStartNoAckMode") == 0) {
+        gdb->packets.no_acknowledge = true;
         reply(gdb, "OK");
     }
 }
 
+/* "Hg" and "Hc" with a thread */
 static void select_thread(struct gdb *gdb, const char *text)
 {
-    uint64_t thread;
-    if (*text == 0 || text[1] == '-' || text[1] == '0') { /* all or any */
-        reply(gdb, "OK");
+    unsigned cpu;
+    const char *thread = text + 1;
+    if ((*text != 'g' && *text != 'c') || !parse_thread(gdb, &thread, &cpu)) {
+        reply(gdb, "E01");
         return;
     }
-    parse_hex(text + 1, &thread);
-    bool good = thread >= 1 && thread <= gdb->machine->cpu_count;
-    if (good)
-        gdb->cpu = (unsigned)thread - 1;
-    reply(gdb, good ? "OK" : "E01");
+    if (*text == 'c')
+        gdb->resume_cpu = cpu;
+    else if (cpu != NO_CPU)
+        gdb->cpu = cpu;
+    reply(gdb, "OK");
 }
 
 static void leave(struct gdb *gdb, enum gdb_end end)
@@ -461,10 +547,22 @@ static void leave(struct gdb *gdb, enum gdb_end end)
     gdb->end = end;
 }
 
+static void handle_v(struct gdb *gdb, const char *text)
+{
+    if (strcmp(text, "vCont?") == 0) {
+        reply(gdb, "vCont;c;C;s;S;r");
+    } else if (starts(text, "vCont;")) {
+        resume_list(gdb, text + strlen("vCont"));
+    } else if (starts(text, "vKill")) {
+        leave(gdb, GDB_KILLED);
+        reply(gdb, "OK");
+    }
+}
+
 static void handle(struct gdb *gdb)
 {
-    const char *text = gdb->packet;
-    uint64_t thread;
+    const char *text = gdb->packets.data;
+    unsigned cpu;
     switch (text[0]) {
     case '?': reply_stop(gdb, TRAVEL_STEPPED); break;
     case 'g': read_all_registers(gdb); break;
@@ -478,24 +576,12 @@ static void handle(struct gdb *gdb)
     case 'z': change_point(gdb, text, false); break;
     case 'c': case 'C': resume(gdb, 'c'); break;
     case 's': case 'S': resume(gdb, 's'); break;
-    case 'b':
-        if (text[1] == 's')
-            finish_run(gdb, travel_reverse_step(gdb->travel, gdb->cpu, gdb->error));
-        else if (text[1] == 'c')
-            finish_run(gdb, travel_reverse_continue(gdb->travel, gdb->error));
-        break;
-    case 'v':
-        if (strcmp(text, "vCont?") == 0)
-            reply(gdb, "vCont;c;C;s;S");
-        else if (starts(text, "vCont;"))
-            resume_list(gdb, text + 5);
-        else if (starts(text, "vKill"))
-            leave(gdb, GDB_KILLED), reply(gdb, "OK");
-        break;
+    case 'b': resume_backwards(gdb, text); break;
+    case 'v': handle_v(gdb, text); break;
     case 'H': select_thread(gdb, text + 1); break;
     case 'T':
-        parse_hex(text + 1, &thread);
-        reply(gdb, thread >= 1 && thread <= gdb->machine->cpu_count ? "OK" : "E01");
+        text++;
+        reply(gdb, parse_thread(gdb, &text, &cpu) && cpu != NO_CPU ? "OK" : "E01");
         break;
     case 'q': case 'Q': query(gdb, text); break;
     case 'D': leave(gdb, GDB_DETACHED); reply(gdb, "OK"); break;
@@ -504,7 +590,8 @@ static void handle(struct gdb *gdb)
     }
 }
 
-enum gdb_end gdb_serve(struct player *player, const struct gdb_stream *stream, struct error *error)
+enum gdb_end gdb_serve(struct player *player, const struct gdb_stream *stream,
+                       enum registers_set *set, struct error *error)
 {
     struct gdb *gdb = calloc(1, sizeof *gdb);
     struct travel *travel = gdb ? travel_create(player, interrupted, gdb) : NULL;
@@ -513,17 +600,19 @@ enum gdb_end gdb_serve(struct player *player, const struct gdb_stream *stream, s
         error_set(error, ERROR_MEMORY, "out of host memory for the debugger");
         return GDB_FAILED;
     }
+    packets_init(&gdb->packets, stream);
     gdb->player = player;
     gdb->machine = player_machine(player);
     gdb->travel = travel;
-    gdb->stream = *stream;
-    gdb->error = error;
     gdb->end = GDB_DETACHED;
-    while (!gdb->done && read_packet(gdb)) {
-        gdb->reply_length = 0;
+    gdb->cpu = travel_cpu(travel);
+    gdb->resume_cpu = NO_CPU;
+    gdb->set = *set;
+    gdb->next_set = set;
+    while (!gdb->done && packets_read(&gdb->packets)) {
         handle(gdb);
-        if (gdb->packet[0] != 'k')
-            send_reply(gdb);
+        if (gdb->packets.data[0] != 'k')
+            packets_send(&gdb->packets);
     }
     enum gdb_end end = gdb->end;
     travel_destroy(travel);

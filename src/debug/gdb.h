@@ -11,24 +11,19 @@
 
 #include <stdint.h>
 
+#include "debug/packet.h"
+#include "debug/registers.h"
 #include "debug/travel.h"
-
-/* The stream. `read` waits up to timeout_ms (-1: for ever) and returns the
- * bytes read, 0 when none came, -1 when the peer has gone. `write` sends all
- * or returns -1. */
-struct gdb_stream {
-    void *context;
-    int (*read)(void *context, uint8_t *bytes, unsigned size, int timeout_ms);
-    int (*write)(void *context, const uint8_t *bytes, unsigned length);
-};
 
 enum gdb_end {
     GDB_DETACHED, /* gdb detached or the stream closed: the session is over */
     GDB_KILLED,   /* gdb's kill */
-    GDB_FAILED,   /* `error` is set */
+    GDB_FAILED,   /* no memory; `error` is set */
 };
 
-/* Serves one gdb from where the player is until it leaves. */
-enum gdb_end gdb_serve(struct player *player, const struct gdb_stream *stream, struct error *error);
+/* Serves one gdb from where the player is until it leaves. *set is what it is
+ * told of the registers; the user may choose another for the next one. */
+enum gdb_end gdb_serve(struct player *player, const struct gdb_stream *stream,
+                       enum registers_set *set, struct error *error);
 
 #endif

@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 enum kind {
-    KIND_GPR, KIND_FLAGS, KIND_SELECTOR, KIND_ST, KIND_FCTRL, KIND_FSTAT, KIND_FTAG, KIND_FISEG,
+    KIND_GPR, KIND_PC, KIND_FLAGS, KIND_SELECTOR, KIND_ST, KIND_FCTRL, KIND_FSTAT, KIND_FTAG, KIND_FISEG,
     KIND_FIOFF, KIND_FOSEG, KIND_FOOFF, KIND_FOP, KIND_XMM, KIND_MXCSR, KIND_BASE,
-    KIND_KERNEL_GS_BASE, KIND_CR0, KIND_CR2, KIND_CR3, KIND_CR4, KIND_EFER,
+    KIND_KERNEL_GS_BASE, KIND_CR0, KIND_CR2, KIND_CR3, KIND_CR4, KIND_EFER, KIND_TABLE_BASE, KIND_TABLE_LIMIT,
 };
 
 enum feature { FEATURES_CORE, FEATURES_SSE, FEATURES_SEGMENTS, FEATURES_SYSTEM, FEATURES_COUNT };
@@ -22,21 +22,38 @@ struct row {
     uint8_t feature, bytes, kind, number;
 };
 
-static const struct row rows[] = {
-#define REGISTER(feature, name, bits, type, kind, number) \
+#define ROW(feature, name, bits, type, kind, number) \
     { name, type, FEATURES_##feature, (bits) / 8, KIND_##kind, number },
+#define NONE(feature, name, bits, type, kind, number)
+
+static const struct row rows_64[] = {
+#define BOTH ROW
+#define WIDE ROW
+#define NARROW NONE
 #include "debug/registers.def"
-#undef REGISTER
+#undef WIDE
+#undef NARROW
 };
 
-unsigned registers_count(void)
+static const struct row rows_32[] = {
+#define WIDE NONE
+#define NARROW ROW
+#include "debug/registers.def"
+};
+
+static const struct row *rows_of(enum registers_set set)
 {
-    return ARRAY_SIZE(rows);
+    return set == REGISTERS_64 ? rows_64 : rows_32;
 }
 
-unsigned registers_size(unsigned number)
+unsigned registers_count(enum registers_set set)
 {
-    return number < ARRAY_SIZE(rows) ? rows[number].bytes : 0;
+    return set == REGISTERS_64 ? ARRAY_SIZE(rows_64) : ARRAY_SIZE(rows_32);
+}
+
+unsigned registers_size(enum registers_set set, uint64_t number)
+{
+    return number < registers_count(set) ? rows_of(set)[number].bytes : 0;
 }
 
 /* The physical x87 register behind ST(i). */
@@ -45,9 +62,23 @@ static unsigned physical(const struct cpu *cpu, unsigned i)
     return ((cpu->s.fsw >> 11 & 7) + i) & 7;
 }
 
-static uint64_t read_integer(const struct cpu_state *s, const struct row *row)
+uint64_t registers_pc(const struct cpu *cpu)
 {
+    return (cpu->access[CS].base + cpu->s.gpr[RIP]) & cpu->rip_mask;
+}
+
+static const struct descriptor_table *table(const struct cpu_state *s, unsigned number)
+{
+    return number ? &s->idtr : &s->gdtr;
+}
+
+static uint64_t read_integer(const struct cpu *cpu, const struct row *row)
+{
+    const struct cpu_state *s = &cpu->s;
     switch (row->kind) {
+    case KIND_PC: return registers_pc(cpu);
+    case KIND_TABLE_BASE: return table(s, row->number)->base;
+    case KIND_TABLE_LIMIT: return table(s, row->number)->limit;
     case KIND_GPR: return s->gpr[row->number];
     case KIND_FLAGS: return s->rflags;
     case KIND_SELECTOR: return s->seg[row->number].selector;
@@ -70,9 +101,9 @@ static uint64_t read_integer(const struct cpu_state *s, const struct row *row)
     }
 }
 
-void registers_read(const struct cpu *cpu, unsigned number, uint8_t *bytes)
+void registers_read(const struct cpu *cpu, enum registers_set set, unsigned number, uint8_t *bytes)
 {
-    const struct row *row = &rows[number];
+    const struct row *row = &rows_of(set)[number];
     memset(bytes, 0, row->bytes);
     if (row->kind == KIND_ST) {
         const struct x87_register *st = &cpu->s.x87[physical(cpu, row->number)];
@@ -81,20 +112,21 @@ void registers_read(const struct cpu *cpu, unsigned number, uint8_t *bytes)
     } else if (row->kind == KIND_XMM) {
         memcpy(bytes, cpu->s.vector[row->number], 16);
     } else {
-        uint64_t value = read_integer(&cpu->s, row);
+        uint64_t value = read_integer(cpu, row);
         memcpy(bytes, &value, row->bytes);
     }
 }
 
-int registers_write(struct cpu *cpu, unsigned number, const uint8_t *bytes)
+int registers_write(struct cpu *cpu, enum registers_set set, unsigned number, const uint8_t *bytes)
 {
-    if (number >= ARRAY_SIZE(rows))
+    if (number >= registers_count(set))
         return -1;
-    const struct row *row = &rows[number];
+    const struct row *row = &rows_of(set)[number];
     uint64_t value = 0;
     memcpy(&value, bytes, row->bytes < 8 ? row->bytes : 8);
     switch (row->kind) {
     case KIND_GPR: cpu->s.gpr[row->number] = value; break;
+    case KIND_PC: cpu->s.gpr[RIP] = (value - cpu->access[CS].base) & cpu->rip_mask; break;
     case KIND_FLAGS: cpu->s.rflags = (cpu->s.rflags & ~0x3f7fd7ull) | (value & 0x3f7fd7) | FLAG_1; break;
     case KIND_ST:
         cpu->s.x87[physical(cpu, row->number)].significand = value;
@@ -105,7 +137,11 @@ int registers_write(struct cpu *cpu, unsigned number, const uint8_t *bytes)
     case KIND_FSTAT: cpu->s.fsw = (uint16_t)value; break;
     case KIND_FTAG: cpu->s.ftw = (uint16_t)value; break;
     case KIND_MXCSR: cpu->s.mxcsr = (uint32_t)value & 0xffff; break;
-    case KIND_BASE: cpu->s.seg[row->number].base = value; break;
+    case KIND_BASE:
+        if (row->number != FS && row->number != GS)
+            return -1;
+        cpu->s.seg[row->number].base = value;
+        break;
     case KIND_KERNEL_GS_BASE: cpu->s.kernel_gs_base = value; break;
     case KIND_CR2: cpu->s.cr2 = value; break;
     default: return -1;
@@ -164,18 +200,22 @@ static void put_types(struct text *text, enum feature feature)
                   "<field name=\"PE\" start=\"5\" end=\"5\"/></flags>");
 }
 
-unsigned registers_description(char *buffer, unsigned size)
+unsigned registers_description(enum registers_set set, char *buffer, unsigned size)
 {
     struct text text = { buffer, size, 0 };
     put(&text, "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target>"
-               "<architecture>i386:x86-64</architecture>");
+               "<architecture>%s</architecture>", set == REGISTERS_64 ? "i386:x86-64" : "i8086");
     for (unsigned feature = 0; feature < FEATURES_COUNT; feature++) {
+        if (set == REGISTERS_32 && feature == FEATURES_SEGMENTS)
+            continue;
         put(&text, "<feature name=\"%s\">", feature_names[feature]);
         put_types(&text, feature);
-        for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
-            if (rows[i].feature == feature)
-                put(&text, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"/>", rows[i].name,
-                    8u * rows[i].bytes, rows[i].type, i);
+        for (unsigned i = 0; i < registers_count(set); i++) {
+            const struct row *row = &rows_of(set)[i];
+            if (row->feature == feature)
+                put(&text, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"/>",
+                    row->name, 8u * row->bytes, row->type, i);
+        }
         put(&text, "</feature>");
     }
     put(&text, "</target>");

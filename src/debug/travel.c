@@ -1,8 +1,12 @@
 /*
  * Time travel; see travel.h.
  *
- * Cost: a step back costs the run from the checkpoint before it; a reverse
- * continue runs each stretch between checkpoints at most twice.
+ * Cost: a step back costs the run from the checkpoint before it. On the way
+ * there checkpoints are taken at 1/2, 3/4, 7/8 ... of the stretch, so that
+ * the next steps back and forth cost next to nothing. A reverse continue runs
+ * each stretch between checkpoints once, and the last one twice.
+ *
+ * Not modelled: watchpoints do not see what devices write (DMA).
  */
 #include "debug/travel.h"
 
@@ -13,20 +17,19 @@
 
 /* How often `interrupted` is asked while running. */
 #define CHUNK (4ull << 20)
-/* How far to look back for the last instruction of a given vCPU. */
-#define STEP_WINDOW 200000u
-/* How long a step waits for a vCPU that does not run. */
-#define STEP_LIMIT 50000000u
+/* Checkpoints on the way back are no nearer to each other than this. */
+#define NEAR (32ull << 10)
 
 struct travel {
     struct player *player;
     struct machine *machine;
     struct debug_points points;
+    unsigned users[DEBUG_POINTS_MAXIMUM]; /* of each point: how often it was added */
     bool (*interrupted)(void *context);
     void *context;
     unsigned cpu;
     struct debug_point hit;
-    uint64_t hit_address;
+    bool changed; /* by the user since the last restore */
 };
 
 struct travel *travel_create(struct player *player, bool (*interrupted)(void *context), void *context)
@@ -36,41 +39,52 @@ struct travel *travel_create(struct player *player, bool (*interrupted)(void *co
         return NULL;
     travel->player = player;
     travel->machine = player_machine(player);
+    travel->points.step_cpu = DEBUG_NO_CPU;
     travel->interrupted = interrupted;
     travel->context = context;
+    travel->cpu = travel->machine->s.current_cpu;
     return travel;
 }
 
-static void set_debug(struct travel *travel, struct debug_points *points)
+static void disarm(struct travel *travel)
 {
-    for (unsigned i = 0; i < travel->machine->cpu_count; i++) {
-        travel->machine->cpus[i]->debug = points;
-        mmu_flush(travel->machine->cpus[i]);
-    }
+    for (unsigned i = 0; i < travel->machine->cpu_count; i++)
+        travel->machine->cpus[i]->debug = NULL;
+    travel->points.step_cpu = DEBUG_NO_CPU;
 }
 
 void travel_destroy(struct travel *travel)
 {
     if (!travel)
         return;
-    set_debug(travel, NULL);
+    disarm(travel);
     free(travel);
 }
 
-static bool same_point(const struct debug_point *point, enum debug_kind kind, uint64_t address, uint32_t length)
+/* Points */
+
+static int find_point(const struct travel *travel, enum debug_kind kind, uint64_t address, uint32_t length)
 {
-    return point->kind == kind && point->address == address
-           && (kind == DEBUG_BREAK || point->length == length);
+    for (unsigned i = 0; i < travel->points.count; i++) {
+        const struct debug_point *point = &travel->points.points[i];
+        if (point->kind == kind && point->address == address
+            && (kind == DEBUG_BREAK || point->length == length))
+            return (int)i;
+    }
+    return -1;
 }
 
 int travel_add_point(struct travel *travel, enum debug_kind kind, uint64_t address, uint32_t length)
 {
     struct debug_points *points = &travel->points;
-    for (unsigned i = 0; i < points->count; i++)
-        if (same_point(&points->points[i], kind, address, length))
-            return 0;
+    int found = find_point(travel, kind, address, length);
+    if (found >= 0) {
+        travel->users[found]++;
+        return 0;
+    }
     if (points->count == DEBUG_POINTS_MAXIMUM || length == 0 || length > PAGE_BYTES)
         return -1;
+    travel->users[points->count] = 1;
     points->points[points->count++] = (struct debug_point){ address, length, kind };
     return 0;
 }
@@ -78,18 +92,42 @@ int travel_add_point(struct travel *travel, enum debug_kind kind, uint64_t addre
 int travel_remove_point(struct travel *travel, enum debug_kind kind, uint64_t address, uint32_t length)
 {
     struct debug_points *points = &travel->points;
-    for (unsigned i = 0; i < points->count; i++)
-        if (same_point(&points->points[i], kind, address, length)) {
-            points->points[i] = points->points[--points->count];
-            return 0;
-        }
-    return -1;
+    int found = find_point(travel, kind, address, length);
+    if (found < 0)
+        return -1;
+    if (--travel->users[found])
+        return 0;
+    points->count--;
+    points->points[found] = points->points[points->count];
+    travel->users[found] = travel->users[points->count];
+    return 0;
 }
 
-void travel_clear_points(struct travel *travel)
+/* Accesses to watched pages must come by slowly from now on. */
+static void drop_watched_pages(struct travel *travel)
 {
-    travel->points.count = 0;
+    for (unsigned i = 0; i < travel->points.count; i++) {
+        const struct debug_point *point = &travel->points.points[i];
+        if (point->kind == DEBUG_BREAK)
+            continue;
+        for (unsigned k = 0; k < travel->machine->cpu_count; k++) {
+            mmu_flush_page(travel->machine->cpus[k], point->address);
+            mmu_flush_page(travel->machine->cpus[k], point->address + point->length - 1);
+        }
+    }
 }
+
+/* Arms the points. `resume`: the next instruction of that vCPU runs even at a
+ * breakpoint, as it stopped there already; DEBUG_NO_CPU: of none. */
+static void arm(struct travel *travel, unsigned resume)
+{
+    travel->points.skip_break = resume == DEBUG_NO_CPU ? 0 : 1ull << resume;
+    for (unsigned i = 0; i < travel->machine->cpu_count; i++)
+        travel->machine->cpus[i]->debug = &travel->points;
+    drop_watched_pages(travel);
+}
+
+/* What there is to know */
 
 uint64_t travel_position(const struct travel *travel)
 {
@@ -106,10 +144,13 @@ const struct debug_point *travel_hit(const struct travel *travel)
     return &travel->hit;
 }
 
-uint64_t travel_hit_address(const struct travel *travel)
+void travel_changed(struct travel *travel)
 {
-    return travel->hit_address;
+    travel->changed = true;
+    player_changed(travel->player);
 }
+
+/* Running */
 
 static enum travel_stop of_player(enum player_stop stop)
 {
@@ -122,154 +163,190 @@ static enum travel_stop of_player(enum player_stop stop)
     }
 }
 
+static bool wants_to_stop(struct travel *travel)
+{
+    return travel->interrupted && travel->interrupted(travel->context);
+}
+
 /* Keeps what the engine said of a hit. */
 static enum travel_stop note_hit(struct travel *travel)
 {
     struct debug_points *points = &travel->points;
     points->hit = false;
     travel->hit = points->what;
-    travel->hit_address = points->hit_address;
     travel->cpu = points->hit_cpu;
     return points->what.kind == DEBUG_BREAK ? TRAVEL_BREAKPOINT : TRAVEL_WATCHPOINT;
 }
 
-/* Forwards to count `target` with the points armed. TRAVEL_STEPPED: reached. */
-static enum travel_stop run_armed(struct travel *travel, uint64_t target, bool skip_first, struct error *error)
+/* Forwards to count `target`, or until what is armed stops it. TRAVEL_STEPPED:
+ * it came there, or the step is done. */
+static enum travel_stop run(struct travel *travel, uint64_t target, struct error *error)
 {
-    travel->points.hit = false;
-    travel->points.skip_break = skip_first;
-    set_debug(travel, &travel->points);
-    enum player_stop stop = player_run_to(travel->player, target, error);
-    set_debug(travel, NULL);
-    travel->cpu = travel->machine->s.current_cpu;
-    if (travel->points.hit)
-        return note_hit(travel);
-    return of_player(stop);
-}
-
-enum travel_stop travel_seek(struct travel *travel, uint64_t instructions, struct error *error)
-{
-    set_debug(travel, NULL);
-    enum travel_stop stop = of_player(player_seek(travel->player, instructions, error));
-    travel->cpu = travel->machine->s.current_cpu;
-    return stop;
-}
-
-/* Runs exactly one instruction, of whichever vCPU has its turn. */
-static enum travel_stop step_any(struct travel *travel, struct error *error)
-{
-    uint64_t before = travel_position(travel);
-    enum travel_stop stop = run_armed(travel, before + 1, true, error);
-    /* A breakpoint at the place we have arrived at is for the next command. */
-    return stop == TRAVEL_BREAKPOINT && travel_position(travel) > before ? TRAVEL_STEPPED : stop;
+    for (;;) {
+        uint64_t here = travel_position(travel);
+        uint64_t next = target > here && target - here > CHUNK ? here + CHUNK : target;
+        travel->points.hit = false;
+        enum player_stop stop = player_run_to(travel->player, next, error);
+        if (travel->points.hit)
+            return note_hit(travel);
+        travel->cpu = travel->machine->s.current_cpu;
+        if (stop != PLAYER_AT_TARGET || next == target)
+            return of_player(stop);
+        if (wants_to_stop(travel))
+            return TRAVEL_INTERRUPTED;
+    }
 }
 
 enum travel_stop travel_step(struct travel *travel, unsigned cpu, struct error *error)
 {
-    for (unsigned i = 0; i < STEP_LIMIT; i++) {
-        enum travel_stop stop = step_any(travel, error);
-        if (stop != TRAVEL_STEPPED || travel->cpu == cpu)
-            return stop;
-        if (i % 65536 == 65535 && travel->interrupted && travel->interrupted(travel->context))
-            return TRAVEL_INTERRUPTED;
-    }
-    return TRAVEL_INTERRUPTED;
+    uint64_t target = UINT64_MAX;
+    arm(travel, cpu == travel->cpu ? cpu : DEBUG_NO_CPU);
+    if (travel->machine->cpu_count == 1)
+        target = travel_position(travel) + 1;
+    else
+        travel->points.step_cpu = cpu;
+    enum travel_stop stop = run(travel, target, error);
+    disarm(travel);
+    return stop;
 }
 
 enum travel_stop travel_continue(struct travel *travel, struct error *error)
 {
-    bool skip = true;
-    for (;;) {
-        enum travel_stop stop = run_armed(travel, travel_position(travel) + CHUNK, skip, error);
-        if (stop != TRAVEL_STEPPED)
-            return stop;
-        if (travel->interrupted && travel->interrupted(travel->context))
-            return TRAVEL_INTERRUPTED;
-        skip = false;
+    arm(travel, travel->cpu);
+    enum travel_stop stop = run(travel, UINT64_MAX, error);
+    disarm(travel);
+    return stop;
+}
+
+/* Going back */
+
+/* To the checkpoint at or before `instructions`. */
+static enum travel_stop restore(struct travel *travel, uint64_t instructions, uint64_t *start,
+                                struct error *error)
+{
+    travel->changed = false;
+    *start = player_checkpoint_before(travel->player, instructions);
+    return of_player(player_seek(travel->player, *start, error));
+}
+
+/* To `instructions`, through denser and denser checkpoints. */
+static enum travel_stop go_back(struct travel *travel, uint64_t instructions, struct error *error)
+{
+    uint64_t here;
+    enum travel_stop stop = restore(travel, instructions, &here, error);
+    while (stop == TRAVEL_STEPPED && instructions - here >= 2 * NEAR) {
+        here += (instructions - here) / 2;
+        stop = run(travel, here, error);
+        if (stop == TRAVEL_STEPPED)
+            player_checkpoint(travel->player, NULL); /* without memory: slower */
     }
+    if (stop == TRAVEL_STEPPED)
+        stop = run(travel, instructions, error);
+    travel->cpu = travel->machine->s.current_cpu;
+    return stop;
+}
+
+enum travel_stop travel_seek(struct travel *travel, uint64_t instructions, struct error *error)
+{
+    if (instructions < travel_position(travel) || travel->changed)
+        return go_back(travel, instructions, error);
+    return run(travel, instructions, error);
+}
+
+/* The user has seen enough of the search: back to where nothing was missed. */
+static enum travel_stop give_up(struct travel *travel, uint64_t place, struct error *error)
+{
+    enum travel_stop stop = go_back(travel, place, error);
+    return stop == TRAVEL_STEPPED || stop == TRAVEL_END ? TRAVEL_INTERRUPTED : stop;
+}
+
+static enum travel_stop go_to_begin(struct travel *travel, struct error *error)
+{
+    enum travel_stop stop = go_back(travel, 0, error);
+    return stop == TRAVEL_STEPPED ? TRAVEL_BEGIN : stop;
 }
 
 enum travel_stop travel_reverse_step(struct travel *travel, unsigned cpu, struct error *error)
 {
-    uint64_t now = travel_position(travel);
-    if (now == 0)
-        return TRAVEL_BEGIN;
+    uint64_t now = travel_position(travel), end = now;
+    const uint64_t *ran_until = &travel->machine->ran_until[cpu];
     if (travel->machine->cpu_count == 1)
-        return travel_seek(travel, now - 1, error);
-    /* The last instruction that this vCPU ran: look at each of a window. */
-    uint64_t from = now > STEP_WINDOW ? now - STEP_WINDOW : 0, last = UINT64_MAX;
-    enum travel_stop stop = travel_seek(travel, from, error);
-    while (stop == TRAVEL_STEPPED && travel_position(travel) < now) {
-        uint64_t at = travel_position(travel);
-        stop = of_player(player_run_to(travel->player, at + 1, error));
-        if (travel->machine->s.current_cpu == cpu)
-            last = at;
+        return now ? go_back(travel, now - 1, error) : TRAVEL_BEGIN;
+    /* The machine knows it for the stretch that it has run through since the
+     * last restore; before that, stretch by stretch. */
+    while (!*ran_until && end) {
+        uint64_t start;
+        enum travel_stop stop = restore(travel, end - 1, &start, error);
+        if (stop == TRAVEL_STEPPED)
+            stop = run(travel, end, error);
+        if (stop == TRAVEL_INTERRUPTED)
+            return give_up(travel, now, error);
+        if (stop != TRAVEL_STEPPED && stop != TRAVEL_END)
+            return stop;
+        end = start;
     }
-    if (stop != TRAVEL_STEPPED && stop != TRAVEL_END)
-        return stop;
-    stop = travel_seek(travel, last == UINT64_MAX ? from : last, error);
+    if (!*ran_until)
+        return go_to_begin(travel, error);
+    enum travel_stop stop = go_back(travel, *ran_until - 1, error);
     travel->cpu = cpu;
     return stop;
 }
 
+struct hit {
+    uint64_t place; /* UINT64_MAX: none */
+    struct debug_point what;
+    unsigned cpu;
+};
+
 /* The latest hit whose place is before `end`, running forwards from where we
- * are. UINT64_MAX: none. */
-static uint64_t last_hit_before(struct travel *travel, uint64_t end, struct debug_point *what,
-                                uint64_t *address, enum travel_stop *failed, struct error *error)
+ * are, armed. */
+static enum travel_stop last_hit_before(struct travel *travel, uint64_t end, struct hit *hit,
+                                        struct error *error)
 {
-    uint64_t found = UINT64_MAX;
-    bool skip = false;
-    *failed = TRAVEL_STEPPED;
-    while (travel_position(travel) < end) {
-        enum travel_stop stop = run_armed(travel, end, skip, error);
-        if (stop == TRAVEL_STEPPED || stop == TRAVEL_END)
-            break;
-        if (stop != TRAVEL_BREAKPOINT && stop != TRAVEL_WATCHPOINT) {
-            *failed = stop;
-            break;
-        }
-        uint64_t place = travel_position(travel);
-        if (stop == TRAVEL_WATCHPOINT)
-            place--; /* before the access */
-        if (place < end) {
-            found = place;
-            *what = travel->hit;
-            *address = travel->hit_address;
-        }
-        skip = stop == TRAVEL_BREAKPOINT;
+    hit->place = UINT64_MAX;
+    for (unsigned count = 1; travel_position(travel) < end; count++) {
+        enum travel_stop stop = run(travel, end, error);
+        if (stop != TRAVEL_BREAKPOINT && stop != TRAVEL_WATCHPOINT)
+            return stop == TRAVEL_END ? TRAVEL_STEPPED : stop;
+        /* A watchpoint's place is before the access. */
+        uint64_t place = travel_position(travel) - (stop == TRAVEL_WATCHPOINT);
+        if (place < end)
+            *hit = (struct hit){ place, travel->hit, travel->cpu };
+        travel->points.skip_break = stop == TRAVEL_BREAKPOINT ? 1ull << travel->cpu : 0;
+        if (count % 1024 == 0 && wants_to_stop(travel))
+            return TRAVEL_INTERRUPTED;
     }
-    return found;
+    return TRAVEL_STEPPED;
+}
+
+/* To a hit that was found. */
+static enum travel_stop go_to_hit(struct travel *travel, const struct hit *hit, struct error *error)
+{
+    enum travel_stop stop = go_back(travel, hit->place, error);
+    if (stop != TRAVEL_STEPPED)
+        return stop;
+    travel->cpu = hit->cpu;
+    travel->hit = hit->what;
+    return hit->what.kind == DEBUG_BREAK ? TRAVEL_BREAKPOINT : TRAVEL_WATCHPOINT;
 }
 
 enum travel_stop travel_reverse_continue(struct travel *travel, struct error *error)
 {
-    uint64_t end = travel_position(travel);
-    while (end > 0) {
-        uint64_t start = player_checkpoint_before(travel->player, end - 1);
-        enum travel_stop stop = travel_seek(travel, start, error);
+    uint64_t end = travel_position(travel), start;
+    for (; end > 0; end = start) {
+        struct hit hit;
+        enum travel_stop stop = restore(travel, end - 1, &start, error);
         if (stop != TRAVEL_STEPPED)
             return stop;
-        struct debug_point what;
-        uint64_t address;
-        uint64_t found = last_hit_before(travel, end, &what, &address, &stop, error);
+        arm(travel, DEBUG_NO_CPU);
+        stop = last_hit_before(travel, end, &hit, error);
+        disarm(travel);
+        if (stop == TRAVEL_INTERRUPTED)
+            return give_up(travel, end, error);
         if (stop != TRAVEL_STEPPED)
             return stop;
-        if (found != UINT64_MAX) {
-            unsigned cpu = travel->cpu;
-            stop = travel_seek(travel, found, error);
-            if (stop != TRAVEL_STEPPED)
-                return stop;
-            travel->hit = what;
-            travel->hit_address = address;
-            travel->cpu = cpu;
-            return what.kind == DEBUG_BREAK ? TRAVEL_BREAKPOINT : TRAVEL_WATCHPOINT;
-        }
-        if (travel->interrupted && travel->interrupted(travel->context)) {
-            travel_seek(travel, start, error);
-            return TRAVEL_INTERRUPTED;
-        }
-        end = start;
+        if (hit.place != UINT64_MAX)
+            return go_to_hit(travel, &hit, error);
     }
-    travel_seek(travel, 0, error);
-    return TRAVEL_BEGIN;
+    return go_to_begin(travel, error);
 }

@@ -14,14 +14,14 @@
 #include "util/error.h"
 
 enum travel_stop {
-    TRAVEL_STEPPED,     /* the step is done */
+    TRAVEL_STEPPED,     /* the step is done, the place is reached */
     TRAVEL_BREAKPOINT,
-    TRAVEL_WATCHPOINT,  /* see travel_watch */
+    TRAVEL_WATCHPOINT,  /* see travel_hit */
     TRAVEL_BEGIN,       /* the start of the trace, going backwards */
     TRAVEL_END,         /* the end of the trace */
     TRAVEL_DIVERGED,    /* the replay differs: after the debugger wrote, or a changed device */
-    TRAVEL_INTERRUPTED, /* `interrupted` said so */
-    TRAVEL_ERROR,
+    TRAVEL_INTERRUPTED, /* `interrupted` or a signal said so */
+    TRAVEL_ERROR,       /* a damaged trace, no memory; `error` is set */
 };
 
 struct travel;
@@ -32,11 +32,11 @@ struct travel;
 struct travel *travel_create(struct player *player, bool (*interrupted)(void *context), void *context);
 void travel_destroy(struct travel *travel);
 
-/* Adds or removes a break- or watchpoint. -1 when the table is full, or there
- * is no such point. `length` in bytes, 1..4096. */
+/* Adds or removes a break- or watchpoint; one that was added twice must be
+ * removed twice. -1 when the table is full, or there is no such point.
+ * `length` in bytes, 1..4096 (breakpoints: ignored). */
 int travel_add_point(struct travel *travel, enum debug_kind kind, uint64_t address, uint32_t length);
 int travel_remove_point(struct travel *travel, enum debug_kind kind, uint64_t address, uint32_t length);
-void travel_clear_points(struct travel *travel);
 
 /* Forwards until vCPU `cpu` has run one instruction (others run in between as
  * they did), or a point is hit. */
@@ -48,13 +48,16 @@ enum travel_stop travel_reverse_step(struct travel *travel, unsigned cpu, struct
 /* Backwards to the latest earlier hit of a point: for a breakpoint where its
  * instruction is about to run, for a watchpoint before the access. */
 enum travel_stop travel_reverse_continue(struct travel *travel, struct error *error);
-/* To an instruction count, either way. */
+/* To the first moment of an instruction count, either way; no point stops it. */
 enum travel_stop travel_seek(struct travel *travel, uint64_t instructions, struct error *error);
+
+/* The user wrote registers or memory of the machine. Going back undoes it;
+ * going on from here is an experiment that ends where the trace notices. */
+void travel_changed(struct travel *travel);
 
 /* Where we are; which vCPU ran last or hit the last point; what was hit. */
 uint64_t travel_position(const struct travel *travel);
 unsigned travel_cpu(const struct travel *travel);
 const struct debug_point *travel_hit(const struct travel *travel);
-uint64_t travel_hit_address(const struct travel *travel);
 
 #endif

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,25 @@
 
 #include "host/signals.h"
 
+/* A signal that comes between a look at it and a wait is noticed after this. */
+#define WAKE_MS 100
+
 static int failed(struct host_stream *stream, const char *address, struct error *error)
 {
     int reason = errno;
     host_stream_close(stream);
-    return error_set(error, ERROR_HOST, "%s: %s", address, strerror(reason));
+    return error_set(error, ERROR_HOST, "cannot listen at %s: %s", address, strerror(reason));
+}
+
+/* Whether somebody serves this socket. */
+static bool is_served(const struct sockaddr_un *address)
+{
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int result = connect(probe, (const struct sockaddr *)address, sizeof *address);
+    bool served = result == 0 || errno == EAGAIN;
+    if (probe >= 0)
+        close(probe);
+    return served;
 }
 
 static int listen_unix(struct host_stream *stream, const char *path, struct error *error)
@@ -31,7 +46,7 @@ static int listen_unix(struct host_stream *stream, const char *path, struct erro
         return error_set(error, ERROR_USAGE, "unix:%s: give a path of at most %zu bytes", path,
                          sizeof address.sun_path - 1);
     strcpy(address.sun_path, path);
-    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) && !is_served(&address))
         unlink(path); /* left by an earlier run */
     stream->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (stream->listener < 0 ||
@@ -64,6 +79,8 @@ int host_stream_listen(struct host_stream *stream, const char *address, struct e
     stream->listener = stream->client = -1;
     if (strncmp(address, "unix:", 5) == 0)
         return listen_unix(stream, address + 5, error);
+    if (strchr(address, '/'))
+        return listen_unix(stream, address, error);
     long port = parse_port(address);
     if (port < 0)
         return error_set(error, ERROR_USAGE,
@@ -91,9 +108,9 @@ int host_stream_accept(struct host_stream *stream, struct error *error)
 {
     struct pollfd wait = {.fd = stream->listener, .events = POLLIN};
     int one = 1;
-    while (poll(&wait, 1, 100) <= 0)
+    while (poll(&wait, 1, WAKE_MS) <= 0)
         if (signals_stop())
-            return error_set(error, ERROR_HOST, "%s: nobody came", stream->name);
+            return 1;
     stream->client = accept4(stream->listener, NULL, NULL, SOCK_CLOEXEC);
     if (stream->client < 0)
         return error_set(error, ERROR_HOST, "%s: %s", stream->name, strerror(errno));
@@ -102,13 +119,24 @@ int host_stream_accept(struct host_stream *stream, struct error *error)
     return 0;
 }
 
+void host_stream_drop(struct host_stream *stream)
+{
+    if (stream->client >= 0)
+        close(stream->client);
+    stream->client = -1;
+}
+
 int host_stream_read(struct host_stream *stream, uint8_t *bytes, unsigned size, int timeout_ms)
 {
     struct pollfd wait = {.fd = stream->client, .events = POLLIN};
-    if (stream->client < 0 || (timeout_ms < 0 && signals_stop()))
+    if (stream->client < 0)
         return -1;
-    if (poll(&wait, 1, timeout_ms) <= 0)
-        return 0;
+    while (poll(&wait, 1, timeout_ms < 0 ? WAKE_MS : timeout_ms) <= 0) {
+        if (timeout_ms >= 0)
+            return 0;
+        if (signals_stop())
+            return -1;
+    }
     ssize_t n = read(stream->client, bytes, size);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return 0;
@@ -131,12 +159,11 @@ int host_stream_write(struct host_stream *stream, const uint8_t *bytes, unsigned
 
 void host_stream_close(struct host_stream *stream)
 {
-    if (stream->client >= 0)
-        close(stream->client);
+    host_stream_drop(stream);
     if (stream->listener >= 0)
         close(stream->listener);
     if (stream->path[0])
         unlink(stream->path);
-    stream->client = stream->listener = -1;
+    stream->listener = -1;
     stream->path[0] = 0;
 }

@@ -18,15 +18,19 @@ struct host_stream {
     char name[HOST_STREAM_PATH + 16]; /* where it listens, as gdb would write it */
 };
 
-/* Listens at "PORT", ":PORT", "localhost:PORT", "127.0.0.1:PORT" or
- * "unix:PATH". Port 0 picks one; see `name`. ERROR_USAGE, ERROR_HOST. */
+/* Listens at "PORT", ":PORT", "localhost:PORT", "127.0.0.1:PORT", "unix:PATH",
+ * or a path with a slash. Port 0 picks one; see `name`. A socket that nobody
+ * serves any more is replaced, any other file is not. ERROR_USAGE, ERROR_HOST. */
 int host_stream_listen(struct host_stream *stream, const char *address, struct error *error);
 
-/* Waits for a client. ERROR_HOST, also when a signal asked to stop. */
+/* Waits for a client, after the one before was dropped. Returns 0, 1 when a
+ * signal asked to stop, or ERROR_HOST. */
 int host_stream_accept(struct host_stream *stream, struct error *error);
+/* Ends the connection to the client. */
+void host_stream_drop(struct host_stream *stream);
 
 /* Waits up to timeout_ms (-1: for ever) for bytes: how many came, 0 when none
- * did or a signal came, -1 when the client has gone. */
+ * did, -1 when the client has gone or, waiting for ever, a signal asked to stop. */
 int host_stream_read(struct host_stream *stream, uint8_t *bytes, unsigned size, int timeout_ms);
 
 /* Sends all: 0, or -1 when the client has gone. */

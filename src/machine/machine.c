@@ -13,6 +13,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
+#include "cpu/debug.h"
 #include "cpu/engine.h"
 #include "cpu/memory.h"
 #include "machine/board.h"
@@ -331,19 +332,22 @@ static uint64_t slice_budget(const struct machine *machine, uint64_t until, uint
 /* Runs one slice; returns true when the debugger stopped it. */
 static bool run_slice(struct machine *machine, struct cpu *cpu, uint64_t budget)
 {
+    bool step = cpu->debug && cpu->debug->step_cpu == cpu->s.index;
     machine->slice_start = machine->clock.s.instructions;
     machine->running_cpu = cpu;
-    enum cpu_exit exit = cpu_run(cpu, budget);
+    enum cpu_exit exit = cpu_run(cpu, step ? 1 : budget);
     machine->running_cpu = NULL;
     uint64_t retired = cpu_retired(cpu);
     machine->clock.s.instructions = machine->slice_start + retired;
+    if (retired)
+        machine->ran_until[cpu->s.index] = machine->clock.s.instructions;
     machine->s.quantum_left -= minimum(retired, machine->s.quantum_left);
     /* A HLT gives up the turn also where the budget ended with it. */
     if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD || !runnable(cpu))
         machine->s.quantum_left = 0;
     if (exit == CPU_EXIT_SHUTDOWN)
         end_run(machine, MACHINE_TRIPLE_FAULT);
-    return exit == CPU_EXIT_DEBUG;
+    return exit == CPU_EXIT_DEBUG || (step && retired);
 }
 
 /* All vCPUs are halted: time goes on to the next deadline or input. */
@@ -399,6 +403,7 @@ void machine_restored(struct machine *machine)
 {
     engine_flush_blocks(machine->engine);
     machine->polled.instructions = UINT64_MAX;
+    memset(machine->ran_until, 0, sizeof machine->ran_until);
     for (unsigned i = 0; i < machine->components.count; i++) {
         const struct component *component = &machine->components.list[i];
         if (component->restored)

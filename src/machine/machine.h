@@ -25,6 +25,8 @@ struct cpu;
 struct board;
 struct engine;
 
+#define MACHINE_CPUS_MAXIMUM 64
+
 enum machine_end {
     MACHINE_NOT_ENDED,
     MACHINE_POWER_OFF,    /* ACPI S5 */
@@ -69,6 +71,10 @@ struct machine {
     /* The slice that is running, none when running_cpu is NULL. */
     struct cpu *running_cpu;
     uint64_t slice_start; /* clock.instructions when it began */
+
+    /* The count just after the last instruction that each vCPU ran; 0: none
+     * since power-on or machine_restored. Not state: for debuggers. */
+    uint64_t ran_until[MACHINE_CPUS_MAXIMUM];
 
     /* Position at which hooks->inputs was last called. */
     struct clock_state polled;

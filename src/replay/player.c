@@ -406,7 +406,8 @@ static int go_back(struct player *player, uint64_t instructions, struct error *e
 enum player_stop player_seek(struct player *player, uint64_t instructions, struct error *error)
 {
     uint64_t count = count_now(player);
-    if (instructions < count || (instructions == count && !player->place.fresh)) {
+    if (player->changed || instructions < count ||
+        (instructions == count && !player->place.fresh)) {
         if (go_back(player, instructions, error) < 0)
             return PLAYER_ERROR;
     }
