@@ -36,11 +36,11 @@ LONG_TESTS := $(test_programs) $(test_scripts)
 
 all: $(program)
 
-# The option ROMs: the fragment makes $(BUILD)/bios/linuxboot.o.
+# The option ROMs as objects.
 -include bios/bios.mk
 # Other tests with rules of their own.
 -include $(wildcard tests/*/rules.mk)
-bios_objects := $(if $(wildcard bios/bios.mk),$(BUILD)/bios/linuxboot.o)
+bios_objects := $(if $(wildcard bios/bios.mk),$(BUILD)/bios/linuxboot.o $(BUILD)/bios/multiboot.o)
 
 $(program): $(main) $(library)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs)

@@ -17,71 +17,15 @@
         .code16
         .text
 
-        .set FW_CFG_SELECTOR, 0x510     /* data is the port above */
-        .set FW_CFG_DMA, 0x514          /* high half; the low one is 4 above */
         .set ROM_BLOCKS, 1              /* of 512 bytes */
-        .set KEY_ID, 0x01
-        .set ID_DMA, 0x02
-        .set DMA_ERROR, 0x01
-        .set DMA_READ_SELECTED, 0x0a    /* select, then read */
         .set STACK_TOP, 0x7c00
         .set KEY_SETUP_ADDRESS, 0x16
         .set ENTRY_SEGMENTS, 0x20       /* setup entry: 512 bytes, as paragraphs */
         .set SETUP_STACK, 0xfdf0        /* below heap_end_ptr + 200h */
 
-        .org 0
-        .byte 0x55, 0xaa
-        .byte ROM_BLOCKS
-        jmp rom_init
-        .org 0x18
-        .word pci_data - 0
-        .word pnp_header - 0
+        .include "bios/rom.inc"
 
-        .org 0x1c
-        .balign 4
-pci_data:
-        .ascii "PCIR"
-        .word 0x8086, 0x7000            /* vendor, device: belongs to no card */
-        .word 0
-        .word pci_data_end - pci_data
-        .byte 0                         /* revision */
-        .byte 0x02, 0x00, 0x00          /* class code */
-        .word ROM_BLOCKS
-        .word 1
-        .byte 0                         /* PC-AT code */
-        .byte 0x80                      /* last image */
-        .word 0
-pci_data_end:
-
-        .balign 16
-pnp_header:
-        .ascii "$PnP"
-        .byte 0x01                      /* revision */
-        .byte (pnp_header_end - pnp_header) / 16
-        .word 0                         /* no further header */
-        .byte 0
-        .byte 0                         /* checksum; not looked at by firmware */
-        .long 0
-        .word manufacturer - 0
-        .word product - 0
-        .byte 0x02, 0x80, 0x00          /* device type */
-        .byte 0x14                      /* initial program load device, read cacheable */
-        .word 0                         /* boot connection vector */
-        .word 0                         /* disconnect vector */
-        .word boot - 0                  /* bootstrap entry vector */
-        .word 0
-        .word 0
-pnp_header_end:
-
-manufacturer:
-        .asciz "Groundhog"
-product:
-        .asciz "Linux loader"
-
-/* Called once by firmware: there is nothing to set up. */
-rom_init:
-        movw $0x20, %ax                 /* an IPL device is attached */
-        lret
+        rom_header "Linux loader"
 
 /* Keys of address, size and data of each item, in the order of loading. The
  * data keys are not at one distance from the others. */
@@ -140,29 +84,8 @@ boot:
 2:      movw $dma_failed - 0, %si
         /* fall through */
 
-/* Prints the string at DS:SI and gives up: the next boot device. */
-fail:
-        lodsb
-        testb %al, %al
-        jz 1f
-        movb $0x0e, %ah
-        movw $7, %bx
-        int $0x10
-        jmp fail
-1:      int $0x18
-2:      hlt
-        jmp 2b
-
-/* EAX = the little-endian double word under key AX. Changes EDX, ECX. */
-read_long:
-        movw $FW_CFG_SELECTOR, %dx
-        outw %ax, %dx
-        incw %dx
-        movw $4, %cx
-1:      inb %dx, %al
-        rorl $8, %eax
-        loop 1b
-        ret
+        rom_fail
+        rom_read_long
 
 /* Loads the item whose three keys are at SI; carry set when the device
  * refuses. An item of size 0 is left out. */

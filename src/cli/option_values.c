@@ -1,7 +1,9 @@
 /* What options with values of their own kind do; see option_values.h. */
 #include "cli/option_values.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/parse.h"
 #include "host/process.h"
@@ -60,11 +62,21 @@ int set_memory(struct options *options, const char *option, const char *value, s
     return 0;
 }
 
+/* "4", "4,sockets=1,...", "cpus=4,maxcpus=4": sockets, cores and threads say how
+ * CPUs are numbered; ours are all cores. */
 int set_cpus(struct options *options, const char *option, const char *value, struct error *error)
 {
-    const char *number = strncmp(value, "cpus=", 5) == 0 ? value + 5 : value;
+    struct parse_pairs pairs;
+    static const char *const known[] = {"cpus",    "maxcpus", "sockets", "dies",
+                                        "clusters", "cores",   "threads", NULL};
+    const char *number = NULL;
     uint64_t cpus;
-    if (!parse_number(number, &cpus) || cpus < 1 || cpus > 64)
+    if (parse_pairs(&pairs, value) && pairs.count) {
+        bool bare = !pairs.pair[0].value;
+        if (!parse_pairs_unknown(&pairs, bare ? 1 : 0, known))
+            number = bare ? pairs.pair[0].key : parse_pairs_get(&pairs, "cpus");
+    }
+    if (!number || !parse_number(number, &cpus) || cpus < 1 || cpus > 64)
         return error_set(error, ERROR_USAGE, "%s %s: give a number of CPUs, 1 to 64", option,
                          value);
     options->description.cpus = (uint32_t)cpus;
@@ -77,21 +89,47 @@ int set_cpu(struct options *options, const char *option, const char *value, stru
                      error);
 }
 
+/* Whether "tcg" is in a list such as "kvm:tcg". */
+static bool names_tcg(const char *list)
+{
+    for (; list; list = strchr(list, ':') ? strchr(list, ':') + 1 : NULL)
+        if (strncmp(list, "tcg", 3) == 0 && (list[3] == 0 || list[3] == ':'))
+            return true;
+    return false;
+}
+
+int set_accelerator(struct options *options, const char *option, const char *value,
+                    struct error *error)
+{
+    (void)options;
+    char name[16];
+    size_t length = strcspn(value, ",");
+    snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : 0), value);
+    if (!names_tcg(name))
+        return error_set(error, ERROR_USAGE,
+                         "%s %s: there is no accelerator; tcg is accepted, or leave it out", option,
+                         value);
+    return 0;
+}
+
 int set_machine(struct options *options, const char *option, const char *value,
                 struct error *error)
 {
     struct parse_pairs pairs;
-    static const char *const known[] = {"accel", NULL};
-    if (!parse_pairs(&pairs, value) || pairs.count == 0 || parse_pairs_unknown(&pairs, 1, known))
+    static const char *const known[] = {"accel",    "type", "kernel_irqchip", "graphics", "usb",
+                                        "mem-merge", NULL};
+    if (!parse_pairs(&pairs, value) || pairs.count == 0)
         return error_set(error, ERROR_USAGE, "%s %s: use pc or pc-1", option, value);
+    bool bare = !pairs.pair[0].value;
+    const char *unknown = parse_pairs_unknown(&pairs, bare ? 1 : 0, known);
+    if (unknown)
+        return error_set(error, ERROR_USAGE, "%s %s: \"%s\" is unknown", option, value, unknown);
     const char *accelerator = parse_pairs_get(&pairs, "accel");
-    if (accelerator && strcmp(accelerator, "tcg") != 0)
+    if (accelerator && !names_tcg(accelerator))
         return error_set(error, ERROR_USAGE,
                          "%s %s: there is no accelerator; leave accel= out", option, value);
-    const char *name = pairs.pair[0].key;
-    if (strcmp(name, "type") == 0 && pairs.pair[0].value)
-        name = pairs.pair[0].value;
-    if (strcmp(name, "pc") != 0 && strcmp(name, "pc-1") != 0)
+    const char *name = bare ? pairs.pair[0].key : parse_pairs_get(&pairs, "type");
+    if (name && strcmp(name, "pc") != 0 && strcmp(name, "pc-1") != 0)
         return error_set(error, ERROR_USAGE, "%s %s: use pc or pc-1", option, value);
     strcpy(options->description.machine, "pc-1");
     return 0;
@@ -123,9 +161,41 @@ int set_kernel(struct options *options, const char *option, const char *value, s
     return set_file(options, &options->description.kernel, "kernel", option, value, error);
 }
 
+/* One module, "FILE ARGUMENTS". */
+static int add_module(struct options *options, unsigned number, const char *option,
+                      const char *value, size_t length, struct error *error)
+{
+    struct description_module *module = &options->description.modules[number];
+    char path[sizeof options->description.files[0].path], text[DESCRIPTION_TEXT];
+    char role[] = "module0";
+    size_t space = 0;
+    while (space < length && value[space] != ' ')
+        space++;
+    size_t after = space + (space < length);
+    if (space >= sizeof path || length - after >= sizeof text)
+        return error_set(error, ERROR_USAGE, "%s %s: too long", option, value);
+    snprintf(path, sizeof path, "%.*s", (int)space, value);
+    snprintf(text, sizeof text, "%.*s", (int)(length - after), value + after);
+    role[6] = (char)('0' + number);
+    TRY(set_file(options, &module->file, role, option, path, error));
+    return copy_text(module->text, sizeof module->text, option, text, error);
+}
+
+/* A file, or a list of Multiboot modules when there is no file of that name. */
 int set_initrd(struct options *options, const char *option, const char *value, struct error *error)
 {
-    return set_file(options, &options->description.initrd, "initrd", option, value, error);
+    if (!strpbrk(value, ", ") || access(value, F_OK) == 0)
+        return set_file(options, &options->description.initrd, "initrd", option, value, error);
+    for (unsigned n = 0; value; n++) {
+        const char *comma = strchr(value, ',');
+        if (n == DESCRIPTION_MODULES)
+            return error_set(error, ERROR_USAGE, "%s: at most %d modules", option,
+                             DESCRIPTION_MODULES);
+        TRY(add_module(options, n, option, value, comma ? (size_t)(comma - value) : strlen(value),
+                       error));
+        value = comma ? comma + 1 : NULL;
+    }
+    return 0;
 }
 
 int set_bios(struct options *options, const char *option, const char *value, struct error *error)
@@ -399,9 +469,14 @@ int set_device(struct options *options, const char *option, const char *value, s
             return add_debug_exit(options, &pairs, option, value, error);
         if (strcmp(pairs.pair[0].key, "isa-debugcon") == 0)
             return add_debugcon(options, &pairs, option, value, error);
+        if (strcmp(pairs.pair[0].key, "pc-testdev") == 0 && pairs.count == 1) {
+            options->description.testdev = true;
+            return 0;
+        }
     }
     return error_set(error, ERROR_USAGE,
-                     "%s %s: the devices are isa-debug-exit and isa-debugcon", option, value);
+                     "%s %s: the devices are isa-debug-exit, isa-debugcon and pc-testdev", option,
+                     value);
 }
 
 /* ---- this process ---- */

@@ -191,7 +191,7 @@ static int finish_machine(struct options *options, struct error *error)
 {
     struct description *d = &options->description;
     TRY(finish_consoles(options, error));
-    if (d->kernel < 0 && d->initrd >= 0)
+    if (d->kernel < 0 && (d->initrd >= 0 || d->modules[0].file >= 0))
         return error_set(error, ERROR_USAGE, "-initrd: needs -kernel");
     if (d->kernel < 0 && d->append[0])
         return error_set(error, ERROR_USAGE, "-append: needs -kernel");

@@ -42,6 +42,13 @@ static void set_irq(void *receiver, unsigned input, bool level)
     ioapic_set_line(&board->ioapic, irq ? irq : 2, now != 0);
 }
 
+/* A pin of the I/O APIC that no ISA line has. */
+static void set_pin(void *receiver, unsigned input, bool level)
+{
+    struct board *board = receiver;
+    ioapic_set_line(&board->ioapic, input, level);
+}
+
 static struct line irq_line(struct board *board, enum board_irq_source source, unsigned irq)
 {
     return (struct line){ set_irq, board, (unsigned)source << 4 | irq };
@@ -146,6 +153,22 @@ static const struct port_range port_ranges[] = {
     { "pci data", 0xcfc, 4, 4, pci_data_read, pci_data_write, CHIP(pci) },
 };
 
+static void map_testdev(struct board *board)
+{
+    struct machine *machine = board->machine;
+    struct testdev *testdev = &board->testdev;
+    bus_add(&machine->ports, "testdev latch", BOARD_TESTDEV_LATCH, TESTDEV_LATCH_PORTS, 4,
+            testdev_latch_read, testdev_latch_write, testdev);
+    bus_add(&machine->ports, "testdev flush", BOARD_TESTDEV_FLUSH, TESTDEV_FLUSH_PORTS, 4, NULL,
+            testdev_flush_write, testdev);
+    bus_add(&machine->ports, "testdev bytes", BOARD_TESTDEV_BYTES, TESTDEV_LATCH_PORTS, 1,
+            testdev_latch_read, testdev_latch_write, testdev);
+    bus_add(&machine->ports, "testdev lines", BOARD_TESTDEV_LINES, TESTDEV_LINES, 1, NULL,
+            testdev_lines_write, testdev);
+    bus_add(&machine->mmio, "testdev", BOARD_TESTDEV_MEMORY, TESTDEV_MEMORY, 8,
+            testdev_memory_read, testdev_memory_write, testdev);
+}
+
 static void map_ports(struct board *board)
 {
     const struct description *description = board->machine->description;
@@ -168,6 +191,8 @@ static void map_ports(struct board *board)
             bus_add(ports, "debug exit", description->debug_exits[i].iobase & 0xffff,
                     description->debug_exits[i].iosize, 4, debugexit_read, debugexit_write,
                     &board->debugexit);
+    if (description->testdev)
+        map_testdev(board);
 }
 
 /* A range whose place a PCI register decides; off until then. */
@@ -259,6 +284,16 @@ static void init_isa(struct board *board)
     for (unsigned i = 0; i < BOARD_DEBUGCONS; i++)
         debugcon_init(&board->debugcons[i], BOARD_OUTPUT_DEBUGCON + i, output, board);
     debugexit_init(&board->debugexit, debug_exit, board);
+}
+
+/* Its lines up to 15 are the ISA's. */
+static void init_testdev(struct board *board)
+{
+    struct line irqs[TESTDEV_LINES];
+    for (unsigned i = 0; i < TESTDEV_LINES; i++)
+        irqs[i] = i < BOARD_IRQS ? irq_line(board, BOARD_IRQ_TESTDEV, i)
+                                 : (struct line){ set_pin, board, i };
+    testdev_init(&board->testdev, irqs);
 }
 
 static int read_image(void *context, uint64_t offset, void *bytes, uint64_t length)
@@ -357,6 +392,9 @@ static void add_components(struct board *board)
     for (unsigned i = 0; i < BOARD_DEBUGCONS; i++)
         components_add(components, "debugcon", i, &board->debugcons[i].s,
                        sizeof board->debugcons[i].s, NULL, NULL);
+    if (board->machine->description->testdev)
+        components_add(components, "testdev", COMPONENT_SINGLE, &board->testdev.s,
+                       sizeof board->testdev.s, NULL, NULL);
     for (unsigned i = 0; i < DESCRIPTION_DRIVES; i++) {
         if (!board->disk_used[i])
             continue;
@@ -379,6 +417,7 @@ struct board *board_create(struct machine *machine, struct error *error)
     init_interrupts(board);
     init_pci(board);
     init_isa(board);
+    init_testdev(board);
     fw_cfg_init(&board->fw_cfg, &machine->dma, &machine->components);
     if (init_drives(board, error) < 0 || board_load_rom(board, error) < 0 ||
         board_fill_fw_cfg(board, error) < 0) {
@@ -424,6 +463,7 @@ void board_reset(struct board *board)
         uart_reset(&board->uarts[i]);
     for (unsigned i = 0; i < BOARD_DEBUGCONS; i++)
         debugcon_reset(&board->debugcons[i]);
+    testdev_reset(&board->testdev);
     fw_cfg_reset(&board->fw_cfg);
 }
 

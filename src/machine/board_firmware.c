@@ -8,17 +8,18 @@
  * Not modelled: CMOS drive tables (the drive type bytes say "see the drive"),
  * bootorder entries for drives (the boot letters are in CMOS), splash screens.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "machine/board_internal.h"
 #include "util/bits.h"
 
 #define ROM_MAXIMUM (16u << 20)
+#define MODULE_LINE (1024 + DESCRIPTION_TEXT + 1) /* path, space, text */
 
 /* bios/bios.mk */
 extern const uint8_t linuxboot_rom[], linuxboot_rom_end[];
-
-#define LINUXBOOT_FILE "genroms/linuxboot.bin"
+extern const uint8_t multiboot_rom[], multiboot_rom_end[];
 
 static const struct description_file *file_of(const struct board *board, int32_t number)
 {
@@ -216,14 +217,26 @@ static int add_settings(struct board *board)
     return fw_cfg_add_file(fw_cfg, "etc/boot-fail-wait", never, sizeof never);
 }
 
+/* A boot option ROM, first in the boot order. */
+static int add_boot_rom(struct board *board, const char *file, const char *order,
+                        const uint8_t *rom, const uint8_t *end, struct error *error)
+{
+    if (fw_cfg_add_file(&board->fw_cfg, file, rom, (uint32_t)(end - rom)) < 0 ||
+        fw_cfg_add_file(&board->fw_cfg, "bootorder", order, (uint32_t)strlen(order) + 1) < 0)
+        return too_many(error);
+    return 0;
+}
+
 /* The items that bios/linuxboot.S moves into place. */
-static int add_kernel(struct board *board, struct error *error)
+static int add_linux(struct board *board, struct error *error)
 {
     const struct description *description = board->machine->description;
     const struct description_file *kernel = file_of(board, description->kernel);
     const struct description_file *initrd = file_of(board, description->initrd);
     struct linux_boot *boot = &board->linux_boot;
     struct fw_cfg *fw_cfg = &board->fw_cfg;
+    if (description->modules[0].file >= 0)
+        return error_set(error, ERROR_FILE, "-initrd: only a Multiboot kernel takes modules");
     TRY(linux_boot_prepare(boot, kernel->bytes, kernel->size, initrd ? initrd->size : 0,
                            description->append, board->machine->memory.low_bytes, error));
     fw_cfg_add32(fw_cfg, FW_CFG_SETUP_ADDRESS, LINUX_SETUP_ADDRESS);
@@ -240,13 +253,66 @@ static int add_kernel(struct board *board, struct error *error)
     fw_cfg_add32(fw_cfg, FW_CFG_INITRD_SIZE, boot->initrd_size);
     if (initrd)
         fw_cfg_add_bytes(fw_cfg, FW_CFG_INITRD_DATA, initrd->bytes, boot->initrd_size);
+    return add_boot_rom(board, "genroms/linuxboot.bin", "/rom@genroms/linuxboot.bin",
+                        linuxboot_rom, linuxboot_rom_end, error);
+}
 
-    static const char order[] = "/rom@" LINUXBOOT_FILE;
-    if (fw_cfg_add_file(fw_cfg, LINUXBOOT_FILE, linuxboot_rom,
-                        (uint32_t)(linuxboot_rom_end - linuxboot_rom)) < 0 ||
-        fw_cfg_add_file(fw_cfg, "bootorder", order, sizeof order) < 0)
-        return too_many(error);
-    return 0;
+/* The modules of -initrd: a list, or one file alone. Their command lines begin
+ * with the file's name. Returns how many. */
+static unsigned collect_modules(struct board *board, struct multiboot_module *modules,
+                                char (*lines)[MODULE_LINE])
+{
+    const struct description *description = board->machine->description;
+    unsigned count = 0;
+    for (; count < MULTIBOOT_MODULES; count++) {
+        const struct description_module *module = &description->modules[count];
+        int32_t number = count == 0 && module->file < 0 ? description->initrd : module->file;
+        const struct description_file *file = file_of(board, number);
+        if (!file)
+            break;
+        snprintf(lines[count], MODULE_LINE, "%s%s%s", file->path, module->text[0] ? " " : "",
+                 module->text);
+        modules[count] = (struct multiboot_module){ file->size, lines[count] };
+        fw_cfg_add_bytes(&board->fw_cfg, FW_CFG_MODULE_DATA + count, file->bytes,
+                         (uint32_t)file->size);
+    }
+    return count;
+}
+
+/* The items that bios/multiboot.S reads. */
+static int add_multiboot(struct board *board, struct error *error)
+{
+    const struct description *description = board->machine->description;
+    const struct description_file *kernel = file_of(board, description->kernel);
+    struct multiboot *multiboot = &board->multiboot;
+    struct fw_cfg *fw_cfg = &board->fw_cfg;
+    struct multiboot_module modules[MULTIBOOT_MODULES];
+    char lines[MULTIBOOT_MODULES][MODULE_LINE];
+    const struct multiboot_request request = {
+        .image = kernel->bytes,
+        .image_size = kernel->size,
+        .kernel_path = kernel->path,
+        .append = description->append,
+        .modules = modules,
+        .module_count = collect_modules(board, modules, lines),
+        .low_bytes = board->machine->memory.low_bytes,
+        .keys = { FW_CFG_KERNEL_DATA, FW_CFG_INITRD_DATA, FW_CFG_EMPTY, FW_CFG_MODULE_DATA },
+    };
+    TRY(multiboot_prepare(multiboot, &request, error));
+    fw_cfg_add32(fw_cfg, FW_CFG_KERNEL_ENTRY, multiboot->entry);
+    fw_cfg_add_bytes(fw_cfg, FW_CFG_KERNEL_DATA, kernel->bytes, (uint32_t)kernel->size);
+    fw_cfg_add_bytes(fw_cfg, FW_CFG_INITRD_DATA, multiboot->info, multiboot->info_size);
+    fw_cfg_add32(fw_cfg, FW_CFG_SETUP_SIZE, multiboot->script_size);
+    fw_cfg_add_bytes(fw_cfg, FW_CFG_SETUP_DATA, multiboot->script, multiboot->script_size);
+    return add_boot_rom(board, "genroms/multiboot.bin", "/rom@genroms/multiboot.bin",
+                        multiboot_rom, multiboot_rom_end, error);
+}
+
+static int add_kernel(struct board *board, struct error *error)
+{
+    const struct description_file *kernel = file_of(board, board->machine->description->kernel);
+    return multiboot_found(kernel->bytes, kernel->size) ? add_multiboot(board, error)
+                                                        : add_linux(board, error);
 }
 
 static int add_user_entry(struct board *board, const struct description_fw_cfg *entry,

@@ -24,10 +24,12 @@
 #include "machine/dev/reset_control.h"
 #include "machine/dev/rtc.h"
 #include "machine/dev/smbios_tables.h"
+#include "machine/dev/testdev.h"
 #include "machine/dev/uart.h"
 #include "machine/disk.h"
 #include "machine/linux_boot.h"
 #include "machine/machine.h"
+#include "machine/multiboot.h"
 
 #define BOARD_SERIALS 4
 #define BOARD_DEBUGCONS 2
@@ -36,6 +38,11 @@
 #define BOARD_IRQS 16
 #define BOARD_PM_BASE 0x600 /* where SeaBIOS puts the PIIX4's PM registers */
 #define BOARD_APM_PORT 0xb2
+#define BOARD_TESTDEV_LATCH 0xe0
+#define BOARD_TESTDEV_FLUSH 0xe4
+#define BOARD_TESTDEV_BYTES 0xe8
+#define BOARD_TESTDEV_LINES 0x2000
+#define BOARD_TESTDEV_MEMORY 0xff000000ull
 
 /* Who can pull an ISA interrupt line; a bit of board_state.irq_sources. */
 enum board_irq_source {
@@ -48,6 +55,7 @@ enum board_irq_source {
     BOARD_IRQ_SCI,
     BOARD_IRQ_IDE,
     BOARD_IRQ_SERIAL, /* and the three after it */
+    BOARD_IRQ_TESTDEV = BOARD_IRQ_SERIAL + BOARD_SERIALS,
 };
 
 struct board_state {
@@ -80,6 +88,7 @@ struct board {
     struct uart uarts[BOARD_SERIALS];
     struct debugcon debugcons[BOARD_DEBUGCONS];
     struct debugexit debugexit;
+    struct testdev testdev; /* when the description has it */
     struct fw_cfg fw_cfg;
 
     struct disk disks[DESCRIPTION_DRIVES];
@@ -90,6 +99,7 @@ struct board {
     struct acpi_tables acpi;
     struct smbios_tables smbios;
     struct linux_boot linux_boot;
+    struct multiboot multiboot;
 };
 
 /* board_firmware.c: ROM content, CMOS, fw_cfg. 0 or a negative code. */

@@ -36,6 +36,8 @@ void description_init(struct description *description)
         description->drives[i].file = -1;
     for (unsigned i = 0; i < DESCRIPTION_FW_CFG; i++)
         description->fw_cfg[i].file = -1;
+    for (unsigned i = 0; i < DESCRIPTION_MODULES; i++)
+        description->modules[i].file = -1;
     description->serials = 1;
 }
 
@@ -121,6 +123,11 @@ static void encode_lists(struct writer *writer, const struct description *d)
     for (unsigned i = 0; i < ARRAY_SIZE(d->debugcons); i++)
         if (d->debugcons[i])
             put(writer, "debugcon%u=%" PRIu32 "\n", i, d->debugcons[i]);
+    for (unsigned i = 0; i < DESCRIPTION_MODULES && d->modules[i].file >= 0; i++) {
+        put(writer, "module%u=%" PRId32 ",", i, d->modules[i].file);
+        put_text(writer, d->modules[i].text);
+        put(writer, "\n");
+    }
 }
 
 static void encode_files(struct writer *writer, const struct description *d)
@@ -270,6 +277,16 @@ static bool take_debug_exit(struct reader *reader, struct description_debug_exit
     return true;
 }
 
+static bool take_module(struct reader *reader, struct description_module *module)
+{
+    int64_t file;
+    if (!take_signed(reader, 0, DESCRIPTION_FILES - 1, &file) || !take_char(reader, ',') ||
+        !take_text(reader, 0, module->text, sizeof module->text))
+        return false;
+    module->file = (int32_t)file;
+    return true;
+}
+
 static bool take_file(struct reader *reader, struct description *d)
 {
     if (d->file_count == DESCRIPTION_FILES)
@@ -303,7 +320,8 @@ enum key {
     KEY_DRIVE,
     KEY_DEBUG_EXIT = KEY_DRIVE + DESCRIPTION_DRIVES,
     KEY_DEBUGCON = KEY_DEBUG_EXIT + DESCRIPTION_DEBUG_EXITS,
-    KEY_COUNT = KEY_DEBUGCON + 2,
+    KEY_MODULE = KEY_DEBUGCON + 2,
+    KEY_COUNT = KEY_MODULE + DESCRIPTION_MODULES,
 };
 _Static_assert(KEY_COUNT <= 64, "one bit a key");
 
@@ -336,6 +354,8 @@ static bool take_list_line(struct description *d, const char *key, struct reader
         return first_time(seen, KEY_DRIVE + n) && take_drive(value, &d->drives[n]);
     if (numbered(key, "debug_exit", DESCRIPTION_DEBUG_EXITS, &n))
         return first_time(seen, KEY_DEBUG_EXIT + n) && take_debug_exit(value, &d->debug_exits[n]);
+    if (numbered(key, "module", DESCRIPTION_MODULES, &n))
+        return first_time(seen, KEY_MODULE + n) && take_module(value, &d->modules[n]);
     if (numbered(key, "debugcon", ARRAY_SIZE(d->debugcons), &n)) {
         uint64_t iobase;
         bool good = first_time(seen, KEY_DEBUGCON + n) && take_number(value, 1, 0xffff, &iobase);
@@ -379,6 +399,9 @@ static int check_whole(const struct description *d, struct error *error)
         good = good && index_good(d, d->drives[i].file);
     for (uint32_t i = 0; i < d->fw_cfg_count; i++)
         good = good && index_good(d, d->fw_cfg[i].file);
+    for (unsigned i = 0; i < DESCRIPTION_MODULES; i++)
+        good = good && index_good(d, d->modules[i].file) &&
+               (!i || d->modules[i].file < 0 || d->modules[i - 1].file >= 0);
     if (!good)
         return error_set(error, ERROR_FORMAT,
                          "machine description: a file index is outside the list of files");

@@ -18,6 +18,7 @@
 #define DESCRIPTION_FW_CFG 16
 #define DESCRIPTION_DRIVES 4
 #define DESCRIPTION_DEBUG_EXITS 4
+#define DESCRIPTION_MODULES 8
 
 /* A file that the machine is made of. `bytes` is not stored in a trace; name,
  * size and hash are, and a replay refuses content with another hash. */
@@ -47,6 +48,12 @@ struct description_debug_exit {
     uint32_t iosize; /* 1..4; 0: this entry is unused */
 };
 
+/* A module of a Multiboot kernel. */
+struct description_module {
+    int32_t file;                 /* -1: this entry and those after it are unused */
+    char text[DESCRIPTION_TEXT];  /* what follows the file's name in its command line */
+};
+
 struct description {
     char machine[16];             /* machine version: "pc-1" */
     char cpu[DESCRIPTION_TEXT];   /* -cpu: model and features */
@@ -60,12 +67,14 @@ struct description {
     bool no_reboot;
     char append[DESCRIPTION_COMMAND_LINE];
     int32_t bios, kernel, initrd; /* index into files, -1: none */
+    struct description_module modules[DESCRIPTION_MODULES]; /* instead of an initrd */
     struct description_drive drives[DESCRIPTION_DRIVES]; /* primary master, slave, secondary ... */
     struct description_fw_cfg fw_cfg[DESCRIPTION_FW_CFG];
     uint32_t fw_cfg_count;
     struct description_debug_exit debug_exits[DESCRIPTION_DEBUG_EXITS];
     uint32_t debugcons[2];        /* iobase of each debug console, 0: none */
     uint32_t serials;             /* bit n: serial port n exists (its host side is not the guest's business) */
+    bool testdev;                 /* pc-testdev exists */
     struct description_file files[DESCRIPTION_FILES];
     uint32_t file_count;
 };

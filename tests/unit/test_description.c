@@ -54,6 +54,9 @@ static void fill(struct description *d)
     d->debugcons[0] = 0x402;
     d->debugcons[1] = 0xe9;
     d->serials = 5;
+    d->testdev = true;
+    d->modules[0].file = 2;
+    d->modules[1] = (struct description_module){3, "a, b"};
 }
 
 static void round_trip(void **state)
@@ -107,7 +110,7 @@ static void refused(void **state)
         "fw_cfg=-1,,x\n", "fw_cfg=3,a,\n", "fw_cfg=-1,a\n",
         "debug_exit0=65535,2\n", "debug_exit0=1281,0\n", "debug_exit0=1281,5\n",
         "debugcon2=1\n", "debugcon0=0\n", "debugcon0=65536\n", "serials=16\n",
-        "file=1,00,a,b\n", "file=1,000102030405060708090a0b0c0d0e0f,,b\n",
+        "testdev=2\n", "module0=-1,a\n", "module8=0,a\n", "module0=0\n", "file=1,00,a,b\n", "file=1,000102030405060708090a0b0c0d0e0f,,b\n",
         "file=1,000102030405060708090a0b0c0d0e0f,a\n",
         "file=1,000102030405060708090a0b0c0d0e0f,a,b\nfile=1,000102030405060708090a0b0c0d0e0f,a,b\n",
     };

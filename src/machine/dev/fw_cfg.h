@@ -53,6 +53,8 @@ enum fw_cfg_key {
     FW_CFG_SETUP_DATA = 0x18,
     FW_CFG_FILE_DIRECTORY = 0x19,
     FW_CFG_IRQ0_OVERRIDE = 0x8002,
+    FW_CFG_MODULE_DATA = 0x8010, /* of our own boot ROM, and the seven after it */
+    FW_CFG_EMPTY = 0x801f,       /* there is no such item: by DMA it reads as zeros */
 };
 
 struct fw_cfg_item {
