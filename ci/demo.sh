@@ -28,4 +28,12 @@ echo "== replay =="
 cmp "$BUILD/demo/record.console" "$BUILD/demo/replay.console"
 echo "console output equal: $(wc -c <"$BUILD/demo/replay.console") bytes"
 echo
-cat "$BUILD/demo/record.txt" "$BUILD/demo/replay.txt"
+printf '%-8s %15s %12s %10s %8s %11s\n' "" instructions "virtual time" "host time" MIPS memory
+sed -nE 's/^groundhog: (record|replay): [^;]*; ([0-9,]+) instructions, ([0-9.]+) s virtual, ([0-9.]+) s host, ([0-9.]+) MIPS, ([0-9]+) MiB$/\1 \2 \3 \4 \5 \6/p' \
+    "$BUILD/demo/record.txt" "$BUILD/demo/replay.txt" |
+    while read -r what instructions virtual host mips memory; do
+        printf '%-8s %15s %10s s %8s s %8s %7s MiB\n' "$what" "$instructions" "$virtual" "$host" "$mips" "$memory"
+    done
+echo
+sed -n '/^groundhog: trace/,$p' "$BUILD/demo/record.txt" | sed 's/^groundhog: //'
+sed -n 's/^groundhog: \(digests equal.*\)/\n\1/p' "$BUILD/demo/replay.txt"
