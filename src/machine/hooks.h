@@ -18,6 +18,9 @@ enum observation {
     OBSERVE_INTERRUPT,  /* value: vector taken; bytes 0 */
     OBSERVE_MSR_READ,   /* address: MSR that a device answers (APIC) */
     OBSERVE_TPR_READ,   /* CR8 */
+    /* address: MSR, value 1: a device refused the access, it raises #GP(0).
+     * Isolated: asked before each access to such an MSR; gives 1 or 0. */
+    OBSERVE_MSR_FAULT,
 };
 
 /* Other things that happen to a vCPU between two instructions and that the

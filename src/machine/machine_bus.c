@@ -68,11 +68,22 @@ static int interrupt_acknowledge(void *context, struct cpu *cpu)
     return (int)(observe(machine, cpu, OBSERVE_INTERRUPT, 0, 0, (uint64_t)vector) & 0xff);
 }
 
+/* Whether a device refuses the access; `result` is the live device's answer. */
+static bool msr_faults(struct machine *machine, const struct cpu *cpu, uint32_t msr, int result)
+{
+    if (!machine->hooks.isolated && result == 0)
+        return false;
+    return observe(machine, cpu, OBSERVE_MSR_FAULT, msr, 0, result < 0) != 0;
+}
+
 static int msr_read(void *context, struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
     struct machine *machine = at_now(context, cpu);
+    int result = 0;
     *value = 0;
-    if (!machine->hooks.isolated && board_msr_read(machine->board, cpu->s.index, msr, value) < 0)
+    if (!machine->hooks.isolated)
+        result = board_msr_read(machine->board, cpu->s.index, msr, value);
+    if (msr_faults(machine, cpu, msr, result))
         return -1;
     *value = observe(machine, cpu, OBSERVE_MSR_READ, msr, 8, *value);
     return 0;
@@ -81,7 +92,10 @@ static int msr_read(void *context, struct cpu *cpu, uint32_t msr, uint64_t *valu
 static int msr_write(void *context, struct cpu *cpu, uint32_t msr, uint64_t value)
 {
     struct machine *machine = at_now(context, cpu);
-    return machine->hooks.isolated ? 0 : board_msr_write(machine->board, cpu->s.index, msr, value);
+    int result = 0;
+    if (!machine->hooks.isolated)
+        result = board_msr_write(machine->board, cpu->s.index, msr, value);
+    return msr_faults(machine, cpu, msr, result) ? -1 : 0;
 }
 
 static uint64_t tpr_read(void *context, struct cpu *cpu)

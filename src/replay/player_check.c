@@ -68,6 +68,7 @@ static void name_component(const struct trace_event *event, char *name, size_t s
         snprintf(name, size, "mmio %" PRIx64 "h", event->address);
         break;
     case TRACE_MSR_READ:
+    case TRACE_MSR_FAULT:
         snprintf(name, size, "msr %" PRIx64 "h", event->address);
         break;
     case TRACE_DMA:

@@ -36,6 +36,14 @@ static void feed_value(struct player *player, struct trace_event *live)
     machine_interrupt_slice(player->machine);
 }
 
+/* Isolated: whether the recording has this fault here. */
+static bool fault_is_due(const struct player *player, const struct trace_event *live)
+{
+    const struct trace_event *event = player->event;
+    return event && event->kind == TRACE_MSR_FAULT && position_equal(event->at, live->at) &&
+           event->cpu == live->cpu && event->address == live->address;
+}
+
 static uint64_t observe(void *context, unsigned cpu, enum observation kind, uint64_t address,
                         unsigned bytes, uint64_t value)
 {
@@ -50,6 +58,8 @@ static uint64_t observe(void *context, unsigned cpu, enum observation kind, uint
         .address = kind == OBSERVE_INTERRUPT || kind == OBSERVE_TPR_READ ? 0 : address,
         .value = value,
     };
+    if (kind == OBSERVE_MSR_FAULT && player->options.isolated && !fault_is_due(player, &live))
+        return 0;
     feed_value(player, &live);
     player_compare(player, &live);
     return live.value;

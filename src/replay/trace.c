@@ -58,6 +58,7 @@ enum trace_kind trace_kind_of_observation(enum observation kind)
     case OBSERVE_INTERRUPT: return TRACE_INTERRUPT;
     case OBSERVE_MSR_READ: return TRACE_MSR_READ;
     case OBSERVE_TPR_READ: return TRACE_TPR_READ;
+    case OBSERVE_MSR_FAULT: return TRACE_MSR_FAULT;
     }
     return TRACE_KINDS;
 }

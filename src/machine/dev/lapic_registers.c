@@ -21,7 +21,7 @@
 
 #define VERSION 0x01050014u /* EOI broadcast suppression, 6 LVT entries, 14h */
 
-#define BASE_RESERVED 0xfff00000000002ffull
+#define BASE_RESERVED 0xffffff00000002ffull /* addresses have 40 bits */
 
 #define ICR_WRITABLE 0x000ccfffu /* without delivery status, bit 12 */
 #define ICR_STATUS (1u << 12)
