@@ -1,10 +1,11 @@
 #!/bin/bash
 # Installs the Debian packages that are missing: ci/setup.sh [build] [test]
-# (default: both). docs/dependencies.md says what each is for.
+# [long] (default: the first two). docs/dependencies.md says what each is for.
 set -euo pipefail
 
 build="gcc libc6-dev make binutils libzstd-dev libxxhash-dev seabios"
 test="libcmocka-dev clang llvm gdb cpio e2fsprogs cppcheck procps"
+long="qemu-user"
 
 wanted=
 for group in "${@:-build test}"; do
@@ -12,6 +13,7 @@ for group in "${@:-build test}"; do
         case $name in
         build) wanted+=" $build" ;;
         test) wanted+=" $test" ;;
+        long) wanted+=" $long" ;;
         *) echo "setup.sh: unknown group $name" >&2; exit 1 ;;
         esac
     done
