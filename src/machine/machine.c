@@ -73,9 +73,20 @@ static void dma_read_memory(void *context, uint64_t address, void *bytes, uint64
     physmem_read(&machine->memory, address, bytes, length);
 }
 
+static bool reaches_memory(const struct physmem *memory, uint64_t address, uint64_t length)
+{
+    for (uint64_t done = 0; done < length; done += PAGE_BYTES - ((address + done) & PAGE_MASK))
+        if (physmem_write_page(memory, address + done) < PHYSMEM_DISCARD)
+            return true;
+    return false;
+}
+
+/* What no memory takes is no event: a device may be told to fill 4 GiB. */
 static void dma_write_memory(void *context, uint64_t address, const void *bytes, uint64_t length)
 {
     struct machine *machine = context;
+    if (!reaches_memory(&machine->memory, address, length))
+        return;
     if (machine->hooks.dma)
         machine->hooks.dma(machine->hooks.context, address, bytes, length);
     physmem_write(&machine->memory, address, bytes, length);
