@@ -86,7 +86,11 @@ static void dma(void *context, uint64_t address, const void *bytes, uint64_t len
     if (!has_events(player) || player->options.isolated)
         return;
     for (const uint8_t *from = bytes; length;) {
-        struct trace_event live = {.at = here(player), .address = address};
+        struct trace_event live = {
+            .at = here(player),
+            .address = address,
+            .value = player->machine->running_cpu != NULL,
+        };
         trace_event_dma(&live, player->level, from, length);
         if (!player_compare(player, &live))
             return;
@@ -110,6 +114,7 @@ void player_map_changed(void *context)
         .at = here(player),
         .kind = TRACE_MEMORY_MAP,
         .bytes = map.length,
+        .value = player->machine->running_cpu != NULL,
         .payload = map.payload,
     };
     player_compare(player, &live);

@@ -87,9 +87,10 @@ void player_map_changed(void *context);
 static inline uint64_t player_feed_count(const struct player *player,
                                          const struct trace_event *event)
 {
-    bool inside = player->options.isolated && event->kind != TRACE_DMA_DATA &&
-                  event->kind != TRACE_MEMORY_MAP && event->bytes == 1;
-    return event->at.instructions + inside;
+    bool inside = event->kind == TRACE_DMA_DATA || event->kind == TRACE_MEMORY_MAP
+                      ? event->value == 1
+                      : event->bytes == 1;
+    return event->at.instructions + (player->options.isolated && inside);
 }
 
 /* Reports a divergence at the cursor's record: `component` and what was seen.

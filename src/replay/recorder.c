@@ -75,7 +75,11 @@ static void dma(void *context, uint64_t address, const void *bytes, uint64_t len
     if (!logs_events(recorder))
         return;
     for (const uint8_t *from = bytes; length;) {
-        struct trace_event event = {.at = here(recorder), .address = address};
+        struct trace_event event = {
+            .at = here(recorder),
+            .address = address,
+            .value = recorder->live.machine->running_cpu != NULL,
+        };
         trace_event_dma(&event, recorder->level, from, length);
         trace_writer_add(recorder->writer, &event);
         from += event.bytes;
@@ -96,6 +100,7 @@ static void map_changed(void *context)
         .at = here(recorder),
         .kind = TRACE_MEMORY_MAP,
         .bytes = map.length,
+        .value = recorder->live.machine->running_cpu != NULL,
         .payload = map.payload,
     };
     trace_writer_add(recorder->writer, &event);
