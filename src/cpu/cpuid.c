@@ -41,14 +41,14 @@ static const struct feature_place places[FEATURE_COUNT] = {
 
 /* What no part of the emulator implements: cannot be asked for. */
 static const enum cpu_feature missing[] = {
-    FEATURE_VME, FEATURE_FMA, FEATURE_AVX, FEATURE_F16C, FEATURE_AVX2, FEATURE_PCID,
+    FEATURE_VME, FEATURE_FMA, FEATURE_F16C, FEATURE_PCID,
     FEATURE_PKU, FEATURE_GFNI, FEATURE_XGETBV1, FEATURE_XSAVES,
 };
 
 /* Implemented, but not in the default model. */
 static const enum cpu_feature not_default[] = {
     FEATURE_MONITOR, FEATURE_INVPCID, FEATURE_LA57, FEATURE_CLWB,
-    FEATURE_BMI1, FEATURE_BMI2,
+    FEATURE_BMI1, FEATURE_BMI2, FEATURE_AVX, FEATURE_AVX2,
 };
 
 /* Beyond the baseline of x86-64 as "qemu64" has it. */

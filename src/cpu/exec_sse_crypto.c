@@ -243,7 +243,7 @@ static void sha256_rounds(union xmm *d, const union xmm *s, const union xmm *wk)
     *d = (union xmm){ .u32 = { f, e, b, a } };
 }
 
-SSE_HANDLERS_IMM_READ(sha1rnds4, sse_read_unaligned)
+SSE_HANDLERS_IMM_READ(sha1rnds4, sse_read_unaligned, 0)
 SSE_HANDLERS_READ(sha1nexte, sse_read_unaligned)
 SSE_HANDLERS_READ(sha1msg1, sse_read_unaligned)
 SSE_HANDLERS_READ(sha1msg2, sse_read_unaligned)

@@ -21,7 +21,55 @@ static inline int sse_float_flags(struct cpu *cpu, uint32_t flags)
     return 0;
 }
 
-/* exec_name_r and exec_name_m of the fp_vector_function fp_name. */
+/* The VEX form. */
+ALWAYS_INLINE_VEX int vex_apply_float(struct cpu *cpu, const struct insn *insn, vex_float *op,
+                                      vex_reader *read)
+{
+    union ymm s, d;
+    if (vex_source(cpu, insn, read, &s))
+        return CPU_FAULT;
+    d = *ymm_register(cpu, insn->vvvv);
+    uint32_t flags = op(&d.x[0], &s.x[0], cpu->s.mxcsr);
+    if (vex_upper(insn, read))
+        flags |= op(&d.x[1], &s.x[1], cpu->s.mxcsr);
+    else
+        d.x[1] = (union xmm){ .u64 = { 0, 0 } };
+    if (sse_float_flags(cpu, flags))
+        return CPU_FAULT;
+    *ymm_register(cpu, insn->reg) = d;
+    return 0;
+}
+
+ALWAYS_INLINE_VEX int vex_apply_float_imm(struct cpu *cpu, const struct insn *insn,
+                                          vex_float_imm *op, vex_reader *read)
+{
+    union ymm s, d;
+    if (vex_source(cpu, insn, read, &s))
+        return CPU_FAULT;
+    d = *ymm_register(cpu, insn->vvvv);
+    uint32_t flags = op(&d.x[0], &s.x[0], cpu->s.mxcsr, (uint8_t)insn->imm);
+    if (vex_upper(insn, read))
+        flags |= op(&d.x[1], &s.x[1], cpu->s.mxcsr, (uint8_t)insn->imm);
+    else
+        d.x[1] = (union xmm){ .u64 = { 0, 0 } };
+    if (sse_float_flags(cpu, flags))
+        return CPU_FAULT;
+    *ymm_register(cpu, insn->reg) = d;
+    return 0;
+}
+
+#define VEX_FLOAT_HANDLER(name, read)                                                              \
+    int exec_vex_##name(struct cpu *cpu, const struct insn *insn)                                  \
+    {                                                                                              \
+        return vex_apply_float(cpu, insn, fp_##name, read);                                        \
+    }
+#define VEX_FLOAT_HANDLER_IMM(name, read)                                                          \
+    int exec_vex_##name(struct cpu *cpu, const struct insn *insn)                                  \
+    {                                                                                              \
+        return vex_apply_float_imm(cpu, insn, imm_##name, read);                                   \
+    }
+
+/* exec_name_r and exec_name_m (and exec_vex_name) of the fp_vector_function fp_name. */
 #define SSE_FLOAT_HANDLERS(name, read)                                                             \
     int exec_##name##_r(struct cpu *cpu, const struct insn *insn)                                  \
     {                                                                                              \
@@ -44,7 +92,8 @@ static inline int sse_float_flags(struct cpu *cpu, uint32_t flags)
             return CPU_FAULT;                                                                      \
         *xmm_register(cpu, insn->reg) = d;                                                         \
         return 0;                                                                                  \
-    }
+    }                                                                                              \
+    VEX_FLOAT_HANDLER(name, read)
 
 /* The same for operations with an immediate:
  * uint32_t imm_name(union xmm *d, const union xmm *s, uint32_t mxcsr, uint8_t imm). */
@@ -69,6 +118,7 @@ static inline int sse_float_flags(struct cpu *cpu, uint32_t flags)
             return CPU_FAULT;                                                                      \
         *xmm_register(cpu, insn->reg) = d;                                                         \
         return 0;                                                                                  \
-    }
+    }                                                                                              \
+    VEX_FLOAT_HANDLER_IMM(name, read)
 
 #endif

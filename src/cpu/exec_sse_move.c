@@ -8,9 +8,13 @@
  * Not modelled: memory types and write combining; fences have nothing to do.
  */
 #include "cpu/exec_vector.h"
+#include "cpu/opcode.h"
 
 int sse_unavailable(struct cpu *cpu)
 {
+    /* VEX forms that share a handler go by XCR0 and TS instead. */
+    if (opcode_rows[cpu->current->row].map >= MAP_V0F)
+        return avx_check(cpu);
     if ((cpu->s.cr0 & CR0_EM) || !(cpu->s.cr4 & CR4_OSFXSR))
         return cpu_raise(cpu, VECTOR_UD);
     return cpu_raise(cpu, VECTOR_NM);

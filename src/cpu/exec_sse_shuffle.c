@@ -102,7 +102,7 @@ SSE_HANDLERS_IMM(pshufd)
 SSE_HANDLERS_IMM(pshuflw)
 SSE_HANDLERS_IMM(pshufhw)
 SSE_HANDLERS_IMM(shufps)
-SSE_HANDLERS_IMM(shufpd)
+SSE_HANDLERS_IMM_READ(shufpd, sse_read_aligned, 2)
 SSE_HANDLERS_IMM(palignr)
 SSE_HANDLERS(pshufb)
 

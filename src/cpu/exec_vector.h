@@ -118,7 +118,7 @@ static inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
  * SSE_HANDLERS(name): exec_name_r and exec_name_m of an operation
  * `static void op_name(union xmm *d, const union xmm *s)`, d being destination
  * and first source. The memory form wants alignment; SSE_HANDLERS_READ takes
- * the function that reads the operand.
+ * the function that reads the operand. exec_vex_name is the form with VEX.
  */
 #define SSE_HANDLERS_READ(name, read)                                                              \
     int exec_##name##_r(struct cpu *cpu, const struct insn *insn)                                  \
@@ -136,11 +136,13 @@ static inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
             return CPU_FAULT;                                                                      \
         op_##name(xmm_register(cpu, insn->reg), &s);                                               \
         return 0;                                                                                  \
-    }
+    }                                                                                              \
+    VEX_HANDLER(name, read)
 #define SSE_HANDLERS(name) SSE_HANDLERS_READ(name, sse_read_aligned)
 
-/* The same for an operation with an immediate byte as third argument. */
-#define SSE_HANDLERS_IMM_READ(name, read)                                                          \
+/* The same for an operation with an immediate byte as third argument; of VEX.256
+ * the upper half uses its bits from `shift` on. */
+#define SSE_HANDLERS_IMM_READ(name, read, shift)                                                          \
     int exec_##name##_r(struct cpu *cpu, const struct insn *insn)                                  \
     {                                                                                              \
         if (sse_check(cpu))                                                                        \
@@ -156,8 +158,9 @@ static inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
             return CPU_FAULT;                                                                      \
         op_##name(xmm_register(cpu, insn->reg), &s, (uint8_t)insn->imm);                           \
         return 0;                                                                                  \
-    }
-#define SSE_HANDLERS_IMM(name) SSE_HANDLERS_IMM_READ(name, sse_read_aligned)
+    }                                                                                              \
+    VEX_HANDLER_IMM(name, read, shift)
+#define SSE_HANDLERS_IMM(name) SSE_HANDLERS_IMM_READ(name, sse_read_aligned, 0)
 
 /*
  * MMX_HANDLERS(name): exec_mmx_name_r and exec_mmx_name_m of an operation on
@@ -190,5 +193,7 @@ static inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
 #define SSE_MMX_HANDLERS(name)                                                                     \
     SSE_HANDLERS(name)                                                                             \
     MMX_HANDLERS(name)
+
+#include "cpu/exec_vex.h"
 
 #endif

@@ -205,6 +205,40 @@ SHIFT_IMMEDIATE(psrlq)
 SHIFT_IMMEDIATE(psraw)
 SHIFT_IMMEDIATE(psrad)
 
+/* With VEX: the count of the register forms is in 16 bytes whatever the vector
+ * length; the immediate forms write the register that vvvv names. */
+#define VEX_SHIFT(name)                                                                            \
+    int exec_vex_##name##_count(struct cpu *cpu, const struct insn *insn)                          \
+    {                                                                                              \
+        union ymm s, d;                                                                            \
+        if (vex_source(cpu, insn, sse_read_unaligned, &s))                                         \
+            return CPU_FAULT;                                                                      \
+        d = *ymm_register(cpu, insn->vvvv);                                                        \
+        op_##name(&d.x[0], &s.x[0]);                                                               \
+        op_##name(&d.x[1], &s.x[0]);                                                               \
+        vex_put(cpu, insn, insn->reg, &d);                                                         \
+        return 0;                                                                                  \
+    }                                                                                              \
+    int exec_vex_##name##_i(struct cpu *cpu, const struct insn *insn)                              \
+    {                                                                                              \
+        if (avx_check(cpu))                                                                        \
+            return CPU_FAULT;                                                                      \
+        union xmm count = { .u64 = { (uint8_t)insn->imm, 0 } };                                    \
+        union ymm d = *ymm_register(cpu, insn->rm);                                                \
+        op_##name(&d.x[0], &count);                                                                \
+        op_##name(&d.x[1], &count);                                                                \
+        vex_put(cpu, insn, insn->vvvv, &d);                                                        \
+        return 0;                                                                                  \
+    }
+VEX_SHIFT(psllw)
+VEX_SHIFT(pslld)
+VEX_SHIFT(psllq)
+VEX_SHIFT(psrlw)
+VEX_SHIFT(psrld)
+VEX_SHIFT(psrlq)
+VEX_SHIFT(psraw)
+VEX_SHIFT(psrad)
+
 int exec_pslldq_i(struct cpu *cpu, const struct insn *insn)
 {
     if (sse_check(cpu))
@@ -280,4 +314,4 @@ static inline void op_mpsadbw(union xmm *d, const union xmm *s, uint8_t imm)
     }
     *d = r;
 }
-SSE_HANDLERS_IMM(mpsadbw)
+SSE_HANDLERS_IMM_READ(mpsadbw, sse_read_aligned, 3)

@@ -60,7 +60,7 @@ static void features_follow_options(void **state)
 static void wrong_models_are_refused(void **state)
 {
     struct cpu_bench *b = *state;
-    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "max,+avx", "qemu64,+",
+    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "max,+gfni", "qemu64,+",
                                          "max,=on", "max,sse=maybe" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
