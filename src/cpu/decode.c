@@ -235,6 +235,13 @@ static bool modrm_fits(const struct opcode_row *row, uint8_t modrm)
     return !(row->modrm & MODRM_FIX_RM) || (modrm & 7) == (row->modrm & 7);
 }
 
+/* MOV from and to control and debug registers: mod is ignored, the operand is a
+ * register always. (SDM vol. 2, MOV) */
+static bool is_control_move(const struct parse *parse)
+{
+    return parse->map == MAP_TWO && (parse->opcode & 0xfc) == 0x20;
+}
+
 /* The first row that fits, or NULL. Reads ModRM when a candidate has one. */
 static const struct opcode_row *find_row(const struct decoder *decoder, struct parse *parse)
 {
@@ -249,6 +256,8 @@ static const struct opcode_row *find_row(const struct decoder *decoder, struct p
         if (row->modrm & MODRM_PRESENT) {
             if (!have_modrm) {
                 parse->modrm = next_byte(&parse->cursor);
+                if (is_control_move(parse))
+                    parse->modrm |= 0xc0;
                 have_modrm = true;
             }
             if (!modrm_fits(row, parse->modrm))

@@ -4,3 +4,11 @@ $(BUILD)/tests/insn/silicon: $(silicon_objects) $(library)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs)
 tests: $(BUILD)/tests/insn/silicon
 -include $(silicon_objects:.o=.d)
+
+# The decoder beside libzydis, where that is installed.
+ifneq ($(wildcard /usr/include/Zydis/Zydis.h),)
+$(BUILD)/tests/insn/decoder: $(BUILD)/tests/insn/decoder.o $(library)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lZydis $(libs)
+tests: $(BUILD)/tests/insn/decoder
+-include $(BUILD)/tests/insn/decoder.d
+endif
