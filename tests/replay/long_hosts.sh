@@ -20,5 +20,5 @@ same env
 kill $one $two
 emulator=$(command -v qemu-x86_64 qemu-x86_64-static | head -n 1)
 if [ -n "$emulator" ]; then
-    same qemu-x86_64 -cpu Nehalem
+    same "$emulator" -cpu Nehalem
 fi
