@@ -184,6 +184,9 @@ static int add_module(struct options *options, unsigned number, const char *opti
 /* A file, or a list of Multiboot modules when there is no file of that name. */
 int set_initrd(struct options *options, const char *option, const char *value, struct error *error)
 {
+    options->description.initrd = -1; /* the last one given counts */
+    for (unsigned n = 0; n < DESCRIPTION_MODULES; n++)
+        options->description.modules[n].file = -1;
     if (!strpbrk(value, ", ") || access(value, F_OK) == 0)
         return set_file(options, &options->description.initrd, "initrd", option, value, error);
     for (unsigned n = 0; value; n++) {

@@ -242,6 +242,56 @@ static void refused(void **state)
     }
 }
 
+/* As scripts start test kernels. */
+static void a_test_kernel(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(COMMAND_RUN,
+                           "-nodefaults -device pc-testdev -device isa-debug-exit,iobase=0xf4,"
+                           "iosize=0x4 -vga none -display none -serial stdio -machine accel=tcg "
+                           "-accel tcg,thread=single -kernel k.flat -smp 3,maxcpus=4 -m 2G "
+                           "-cpu max,+x2apic,-umip -append 1,2"), 0);
+    const struct description *d = &options.description;
+    assert_true(d->testdev);
+    assert_int_equal(d->cpus, 3);
+    assert_int_equal(d->memory_bytes, 2ull << 30);
+    assert_int_equal(d->debug_exits[0].iobase, 0xf4);
+    assert_int_equal(d->debug_exits[0].iosize, 4);
+    assert_string_equal(d->append, "1,2");
+    assert_int_equal(parse(COMMAND_RUN, "-machine pc,accel=kvm:tcg -smp cpus=2,cores=2"), 0);
+    assert_int_equal(d->cpus, 2);
+    assert_false(d->testdev);
+    static const char *const bad[] = {
+        "-machine accel=xtcg", "-machine pc,x=y", "-machine", "-accel tcgx", "-accel kvm:hvf",
+        "-smp cores=2", "-smp 2,x=1", "-smp ,", "-device pc-testdev,x=1", "-initrd a,b",
+    };
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (parse(COMMAND_RUN, bad[i]) != ERROR_USAGE)
+            fail_msg("accepted: %s", bad[i]);
+}
+
+static void modules(void **state)
+{
+    (void)state;
+    static char line[] = "a one two,b", many[] = "a,b,c,d,e,f,g,h,i", alone[] = "c";
+    static char initrd[] = "-initrd", kernel[] = "-kernel", file[] = "k";
+    char *words[] = {kernel, file, initrd, line, initrd, alone};
+    const struct description *d = &options.description;
+    assert_int_equal(options_parse(&options, COMMAND_RUN, 4, words, &error), 0);
+    assert_int_equal(d->initrd, -1);
+    assert_string_equal(d->files[d->modules[0].file].path, "a");
+    assert_string_equal(d->files[d->modules[0].file].name, "module0");
+    assert_string_equal(d->modules[0].text, "one two");
+    assert_string_equal(d->files[d->modules[1].file].path, "b");
+    assert_string_equal(d->modules[1].text, "");
+    assert_int_equal(d->modules[2].file, -1);
+    assert_int_equal(options_parse(&options, COMMAND_RUN, 6, words, &error), 0);
+    assert_string_equal(d->files[d->initrd].path, "c");
+    assert_int_equal(d->modules[0].file, -1);
+    words[3] = many;
+    assert_int_equal(options_parse(&options, COMMAND_RUN, 4, words, &error), ERROR_USAGE);
+}
+
 static void too_long(void **state)
 {
     (void)state;
@@ -260,7 +310,7 @@ int main(void)
         cmocka_unit_test(numbers), cmocka_unit_test(memory_and_times), cmocka_unit_test(dates),
         cmocka_unit_test(pairs), cmocka_unit_test(a_linux_boot), cmocka_unit_test(drives),
         cmocka_unit_test(ports), cmocka_unit_test(replay_options), cmocka_unit_test(refused),
-        cmocka_unit_test(too_long),
+        cmocka_unit_test(too_long), cmocka_unit_test(a_test_kernel), cmocka_unit_test(modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
