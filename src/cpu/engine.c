@@ -520,10 +520,14 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
     cpu->budget = cpu->remaining = budget > INT64_MAX ? INT64_MAX : (int64_t)budget;
     cpu->attention = true;
     flags_put(cpu, cpu->s.rflags);
-    while (cpu->remaining > 0) {
+    for (bool first = true; cpu->remaining > 0; first = false) {
         uint32_t limit = BLOCK_INSNS_MAXIMUM;
         bool watched = false;
         if (unlikely(cpu->attention)) {
+            /* The turn ends here also with an interrupt waiting: an isolated
+             * replay, which is told of it later, cannot know. */
+            if (cpu->s.activity == CPU_HALTED && !first)
+                return leave(cpu, CPU_EXIT_HALTED);
             switch (attend(cpu, &limit)) {
             case STEP_RUN: break;
             case STEP_AGAIN: block = NULL; debug_done(cpu); continue;

@@ -353,8 +353,9 @@ static bool run_slice(struct machine *machine, struct cpu *cpu, uint64_t budget)
     if (retired)
         machine->ran_until[cpu->s.index] = machine->clock.s.instructions;
     machine->s.quantum_left -= minimum(retired, machine->s.quantum_left);
-    /* A HLT gives up the turn also where the budget ended with it. */
-    if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD || !runnable(cpu))
+    /* A HLT gives up the turn also where the budget ended with it, and when an
+     * interrupt waits already. */
+    if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD || cpu->s.activity != CPU_RUNNING)
         machine->s.quantum_left = 0;
     if (exit == CPU_EXIT_SHUTDOWN)
         end_run(machine, MACHINE_TRIPLE_FAULT);
