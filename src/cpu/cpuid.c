@@ -41,14 +41,18 @@ static const struct feature_place places[FEATURE_COUNT] = {
 
 /* What no part of the emulator implements: cannot be asked for. */
 static const enum cpu_feature missing[] = {
-    FEATURE_VME, FEATURE_FMA, FEATURE_F16C, FEATURE_PCID,
-    FEATURE_PKU, FEATURE_GFNI, FEATURE_XGETBV1, FEATURE_XSAVES,
+    FEATURE_VME, FEATURE_PCID, FEATURE_PKU, FEATURE_GFNI, FEATURE_XGETBV1, FEATURE_XSAVES,
 };
 
 /* Implemented, but not in the default model. */
 static const enum cpu_feature not_default[] = {
     FEATURE_MONITOR, FEATURE_INVPCID, FEATURE_LA57, FEATURE_CLWB,
-    FEATURE_BMI1, FEATURE_BMI2, FEATURE_AVX, FEATURE_AVX2,
+    FEATURE_BMI1, FEATURE_BMI2, FEATURE_AVX, FEATURE_AVX2, FEATURE_FMA, FEATURE_F16C,
+};
+
+/* Of those, what x86-64-v3 adds to x86-64-v2. */
+static const enum cpu_feature level_3[] = {
+    FEATURE_BMI1, FEATURE_BMI2, FEATURE_AVX, FEATURE_AVX2, FEATURE_FMA, FEATURE_F16C,
 };
 
 /* Beyond the baseline of x86-64 as "qemu64" has it. */
@@ -86,7 +90,7 @@ static bool is_missing(enum cpu_feature feature)
 static int set_model(struct cpu_model *model, const char *name, size_t length,
                      struct error *error)
 {
-    static const char *const names[] = { "max", "x86-64-v2", "qemu64" };
+    static const char *const names[] = { "max", "x86-64-v3", "x86-64-v2", "qemu64" };
     unsigned number = 0;
 
     while (number < ARRAY_SIZE(names)
@@ -94,14 +98,16 @@ static int set_model(struct cpu_model *model, const char *name, size_t length,
         number++;
     if (number == ARRAY_SIZE(names))
         return error_set(error, ERROR_USAGE,
-                         "-cpu: no model '%.*s'; there are max, x86-64-v2 and qemu64",
+                         "-cpu: no model '%.*s'; there are max, x86-64-v3, x86-64-v2 and qemu64",
                          (int)length, name);
     for (unsigned i = 0; i < FEATURE_COUNT; i++)
         set_feature(model, (enum cpu_feature)i, true);
     clear_features(model, missing, ARRAY_SIZE(missing));
     if (number >= 1)
         clear_features(model, not_default, ARRAY_SIZE(not_default));
-    if (number >= 2)
+    for (unsigned i = 0; number == 1 && i < ARRAY_SIZE(level_3); i++)
+        set_feature(model, level_3[i], true);
+    if (number >= 3)
         clear_features(model, not_baseline, ARRAY_SIZE(not_baseline));
     return 0;
 }

@@ -57,6 +57,31 @@ static void features_follow_options(void **state)
     assert_int_equal(out[EDX] >> 29 & 1, 1);
 }
 
+/* CPUID.1:ECX and .7:EBX of AVX, FMA, F16C, BMI1, AVX2, BMI2. */
+static void level_3_adds_avx(void **state)
+{
+    static const struct { const char *name; bool has; } models[] = {
+        { "", false }, { "x86-64-v2", false }, { "x86-64-v3", true }, { "max", true },
+        { "qemu64", false },
+    };
+    struct cpu_bench *b = *state;
+    uint32_t out[4];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
+        assert_int_equal(cpu_model_parse(&b->model, models[i].name, 1, NULL), 0);
+        query(b, 1, 0, out);
+        assert_int_equal(out[ECX] & 0x30001000, models[i].has ? 0x30001000 : 0);
+        query(b, 7, 0, out);
+        assert_int_equal(out[EBX] & 0x128, models[i].has ? 0x128 : 0);
+        query(b, 0xd, 0, out);
+        assert_int_equal(out[EAX], models[i].has ? 7 : i == 4 ? 0 : 3);
+        assert_int_equal(out[ECX], models[i].has ? 832 : i == 4 ? 0 : 576);
+        query(b, 0xd, 2, out);
+        assert_int_equal(out[EAX], models[i].has ? 256 : 0);
+        assert_int_equal(out[EBX], models[i].has ? 576 : 0);
+    }
+}
+
 static void wrong_models_are_refused(void **state)
 {
     struct cpu_bench *b = *state;
@@ -136,7 +161,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(default_model_is_bonnell), BENCH_TEST(frequencies_are_told),
-        BENCH_TEST(features_follow_options),  BENCH_TEST(wrong_models_are_refused),
+        BENCH_TEST(features_follow_options),  BENCH_TEST(level_3_adds_avx),
+        BENCH_TEST(wrong_models_are_refused),
         BENCH_TEST(topology_counts_cores),    BENCH_TEST(osxsave_follows_cr4),
         BENCH_TEST(leaves_out_of_range),
     };

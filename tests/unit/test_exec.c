@@ -662,6 +662,28 @@ static void bound_tells_outside(void **state)
     assert_faults(RUN("\x62\x06\x00\x01"), VECTOR_BR);
 }
 
+/* C4 and C5 are VEX only in protected mode with ModRM.mod 3; LES and LDS else. */
+static void vex_is_les_where_it_was(void **state)
+{
+    (void)state;
+    set_protected(0);
+    *gpr(RCX) = 0x0f;
+    *gpr(RDX) = 0x3c;
+    assert_int_equal(RUN("\xc4\xe2\x70\xf2\xc2"), 0); /* ANDN eax, ecx, edx */
+    assert_int_equal(*gpr(RAX), 0x30);
+    set_real();
+    assert_faults(RUN("\xc4\xe2\x70\xf2\xc2"), VECTOR_UD);
+    assert_faults(RUN("\xc5\xfc\x58\xc1"), VECTOR_UD);
+    store32(ram(0x100), 0x00201234);
+    assert_int_equal(RUN("\xc4\x06\x00\x01"), 0); /* LES ax, [100h] */
+    assert_int_equal(*gpr(RAX) & 0xffff, 0x1234);
+    assert_int_equal(cpu->s.seg[ES].selector, 0x20);
+    assert_int_equal(RUN("\xc5\x1e\x00\x01"), 0); /* LDS bx, [100h] */
+    assert_int_equal(*gpr(RBX) & 0xffff, 0x1234);
+    set_v86(3);
+    assert_faults(RUN("\xc4\xe2\x70\xf2\xc2"), VECTOR_UD);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -687,6 +709,7 @@ int main(void)
         T(branches_check_the_limit_first),
         T(pause_yields_to_other_cpus),
         T(bound_tells_outside),
+        T(vex_is_les_where_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

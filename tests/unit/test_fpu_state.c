@@ -472,6 +472,141 @@ static void test_decimal(void **state)
     assert_int_equal(f->cpu->s.fsw & FP_EXCEPTIONS, FP_IE);
 }
 
+#define VADDPS_YMM0_YMM0_YMM1 "\xc5\xfc\x58\xc1"
+#define VADDPS_YMM0_YMM0_RBX "\xc5\xfc\x58\x03"
+#define VMOVAPS_YMM0_RBX "\xc5\xfc\x28\x03"
+#define VMOVUPS_XMM0_XMM1 "\xc5\xf8\x10\xc1"
+#define VGATHERDPS_YMM0 "\xc4\xe2\x6d\x92\x04\x8b" /* [rbx + ymm1 * 4], ymm2 */
+#define VCOMISS_XMM0_XMM1 "\xc5\xf8\x2f\xc1"
+
+/* Vectors with VEX go by XCR0 and CR4.OSXSAVE, not by EM and OSFXSR. */
+static void test_avx_availability(void **state)
+{
+    struct fixture *f = *state;
+    struct cpu_state *s = &f->cpu->s;
+    s->cr0 |= CR0_EM;
+    s->cr4 &= ~CR4_OSFXSR;
+    OK(VADDPS_YMM0_YMM0_YMM1);
+    OK(VCOMISS_XMM0_XMM1); /* shares the handler of COMISS */
+    FAULTS("\x0f\x2f\xc1", VECTOR_UD);
+    s->cr0 |= CR0_TS;
+    FAULTS(VADDPS_YMM0_YMM0_YMM1, VECTOR_NM);
+    s->xcr0 = 3;
+    FAULTS(VADDPS_YMM0_YMM0_YMM1, VECTOR_UD);
+    OK("\xc4\xe2\x70\xf2\xc2"); /* ANDN eax, ecx, edx */
+    s->xcr0 = 7;
+    s->cr4 &= ~CR4_OSXSAVE;
+    FAULTS(VADDPS_YMM0_YMM0_YMM1, VECTOR_UD);
+}
+
+/* Alignment only where the name says so; zeros above the vector length. */
+static void test_avx_operands(void **state)
+{
+    struct fixture *f = *state;
+    memset(at(f, DATA), 0, 64);
+    OK(VMOVAPS_YMM0_RBX);
+    f->cpu->s.gpr[RBX] += 16;
+    FAULTS(VMOVAPS_YMM0_RBX, VECTOR_GP);
+    OK("\xc5\xf8\x28\x03"); /* VMOVAPS xmm0, [rbx] */
+    OK(VADDPS_YMM0_YMM0_RBX);
+    memset(f->cpu->s.vector, 0x55, sizeof f->cpu->s.vector);
+    OK(VMOVUPS_XMM0_XMM1);
+    assert_int_equal(load64(f->cpu->s.vector[0] + 8), 0x5555555555555555);
+    assert_int_equal(load64(f->cpu->s.vector[0] + 16) | load64(f->cpu->s.vector[0] + 24), 0);
+    OK("\xc5\xf8\x77"); /* VZEROUPPER */
+    assert_int_equal(load64(f->cpu->s.vector[15] + 16), 0);
+    assert_int_equal(load64(f->cpu->s.vector[15] + 8), 0x5555555555555555);
+    OK("\xc5\xfc\x77"); /* VZEROALL */
+    assert_int_equal(load64(f->cpu->s.vector[15] + 8), 0);
+}
+
+/* A gather that faults says in its mask what is left; it can go on. */
+static void test_gather_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t (*v)[32] = f->cpu->s.vector;
+    for (unsigned i = 0; i < 8; i++) {
+        store32(at(f, DATA + 4 * i), 100 + i);
+        store32(v[1] + 4 * i, i == 5 ? 0x10000000 : 7 - i);
+        store32(v[2] + 4 * i, i == 2 ? 0 : 0x80000000);
+        store32(v[0] + 4 * i, 1);
+    }
+    FAULTS(VGATHERDPS_YMM0, VECTOR_PF);
+    assert_int_equal(load32(v[0]), 107);
+    assert_int_equal(load32(v[0] + 8), 1);
+    assert_int_equal(load32(v[0] + 16), 103);
+    assert_int_equal(load32(v[0] + 20), 1);
+    assert_int_equal(load32(v[2] + 16), 0);
+    assert_int_equal(load32(v[2] + 20), 0x80000000);
+    store32(at(f, DATA), 99);
+    store32(v[1] + 20, 0);
+    OK(VGATHERDPS_YMM0);
+    assert_int_equal(load32(v[0]), 107);
+    assert_int_equal(load32(v[0] + 20), 99);
+    assert_int_equal(load32(v[0] + 28), 99);
+    assert_int_equal(load64(v[2]) | load64(v[2] + 8) | load64(v[2] + 16) | load64(v[2] + 24), 0);
+    /* Mask, index and destination must differ. */
+    FAULTS("\xc4\xe2\x7d\x92\x04\x8b", VECTOR_UD);
+    FAULTS("\xc4\xe2\x6d\x92\x0c\x8b", VECTOR_UD);
+    FAULTS("\xc4\xe2\x75\x92\x04\x8b", VECTOR_UD);
+}
+
+/* Component 2 of the XSAVE area. */
+static void test_xsave_avx(void **state)
+{
+    struct fixture *f = *state;
+    memset(f->cpu->s.vector, 0x33, sizeof f->cpu->s.vector);
+    f->cpu->s.gpr[RAX] = 4;
+    f->cpu->s.gpr[RDX] = 0;
+    memset(at(f, AREA), 0, 832);
+    OK(XSAVE_RDI);
+    assert_int_equal(load64(at(f, AREA + 512)), 4);
+    assert_int_equal(load64(at(f, AREA + 160)), 0);
+    assert_int_equal(load64(at(f, AREA + 824)), 0x3333333333333333);
+    OK("\xc5\xf8\x77"); /* VZEROUPPER */
+    OK(XRSTOR_RDI);
+    assert_int_equal(load64(f->cpu->s.vector[15] + 24), 0x3333333333333333);
+    store64(at(f, AREA + 512), 0);
+    OK(XRSTOR_RDI);
+    assert_int_equal(load64(f->cpu->s.vector[15] + 24), 0);
+    assert_int_equal(load64(f->cpu->s.vector[15] + 8), 0x3333333333333333);
+    f->cpu->s.xcr0 = 3;
+    store64(at(f, AREA + 512), 4);
+    FAULTS(XRSTOR_RDI, VECTOR_GP);
+}
+
+/* What no VEX instruction looks like. */
+static void test_vex_encodings(void **state)
+{
+    struct fixture *f = *state;
+    static const struct { const char *bytes; unsigned length; bool valid; } codes[] = {
+        { "\xc5\xfc\x58\xc1", 4, true },
+        { "\x66\xc5\xfc\x58\xc1", 5, false },
+        { "\xf2\xc5\xfc\x58\xc1", 5, false },
+        { "\xf3\xc5\xfc\x58\xc1", 5, false },
+        { "\xf0\xc5\xfc\x58\xc1", 5, false },
+        { "\x48\xc5\xfc\x58\xc1", 5, false },
+        { "\x67\xc5\xfc\x58\xc1", 5, true },
+        { "\x64\xc5\xfc\x58\x03", 5, true },
+        { "\xc5\xfc\x10\xc1", 4, true },
+        { "\xc5\xf4\x10\xc1", 4, false },         /* VMOVUPS with vvvv */
+        { "\xc4\xe0\x7c\x58\xc1", 5, false },     /* map 0 */
+        { "\xc4\xe4\x7c\x58\xc1", 5, false },     /* map 4 */
+        { "\xc4\xe2\x70\xf2\xc2", 5, true },      /* ANDN */
+        { "\xc4\xe2\x74\xf2\xc2", 5, false },     /* with L */
+        { "\xc4\xe2\x75\x36\xc2", 5, true },      /* VPERMD */
+        { "\xc4\xe2\xf5\x36\xc2", 5, false },     /* with W */
+        { "\xc4\xe2\x6d\x92\x03", 5, false },     /* VGATHERDPS without SIB */
+    };
+    for (unsigned i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        struct insn insn;
+        uint8_t bytes[15] = { 0 };
+        memcpy(bytes, codes[i].bytes, codes[i].length);
+        assert_int_equal(decode(&f->engine->decoder, 8, bytes, sizeof bytes, 0, &insn), DECODE_OK);
+        assert_int_equal(insn.row != ROW_INVALID, codes[i].valid);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -482,6 +617,8 @@ int main(void)
         TEST(test_mmx_aliases_x87), TEST(test_upper_half_stays), TEST(test_vector_exceptions),
         TEST(test_mxcsr), TEST(test_fxsave), TEST(test_xsave), TEST(test_xsaveopt_skips_initial),
         TEST(test_xsavec), TEST(test_xrstor_checks_header), TEST(test_decimal),
+        TEST(test_avx_availability), TEST(test_avx_operands), TEST(test_gather_goes_on),
+        TEST(test_xsave_avx), TEST(test_vex_encodings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
