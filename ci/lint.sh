@@ -84,6 +84,7 @@ if command -v cppcheck >/dev/null; then
         --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
         --suppress=preprocessorErrorDirective \
         --suppress=ctuuninitvar --suppress=ctunullpointer --suppress=comparePointers \
+        --suppress=shiftTooManyBitsSigned \
         --suppress=memleak:src/machine/dev/fw_cfg.c --template='{file}:{line}: {id}: {message}' src 2>&1 |
         complain "cppcheck"
 else

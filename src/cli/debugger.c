@@ -22,8 +22,8 @@ int debugger_serve(struct player *player, const char *address, bool quiet, struc
     struct gdb_stream stream = {&host, stream_read, stream_write};
     TRY(host_stream_listen(&host, address[0] ? address : DEBUGGER_ADDRESS, error));
     enum registers_set set = REGISTERS_64;
-    enum gdb_end end;
-    int code;
+    enum gdb_end end = GDB_KILLED;
+    int code = 0;
     do {
         if (!quiet)
             fprintf(stderr, "groundhog: waiting for gdb: target remote %s\n", host.name);
