@@ -45,12 +45,13 @@ static int fused(struct cpu *cpu, const struct insn *insn, bool is_double, bool 
     union ymm r = *ymm_register(cpu, insn->reg), d = r;
     struct factors f = order(insn->opcode, &d, ymm_register(cpu, insn->vvvv), &s);
     unsigned count = scalar ? 1 : vex_bytes(insn) / (is_double ? 8 : 4);
+    uint32_t mxcsr = cpu->s.mxcsr;
     for (unsigned i = 0; i < count; i++) {
         unsigned negate = negation(insn->opcode, i);
         if (is_double)
-            r.u64[i] = fp_fused64(f.a->u64[i], f.b->u64[i], f.c->u64[i], negate, cpu->s.mxcsr, &flags);
+            r.u64[i] = fp_fused64(f.a->u64[i], f.b->u64[i], f.c->u64[i], negate, mxcsr, &flags);
         else
-            r.u32[i] = fp_fused32(f.a->u32[i], f.b->u32[i], f.c->u32[i], negate, cpu->s.mxcsr, &flags);
+            r.u32[i] = fp_fused32(f.a->u32[i], f.b->u32[i], f.c->u32[i], negate, mxcsr, &flags);
     }
     TRY_FAULT(sse_float_flags(cpu, flags));
     if (scalar)

@@ -75,7 +75,8 @@ static uint64_t gather_offset(const struct cpu *cpu, const struct insn *insn, co
 static int gather(struct cpu *cpu, const struct insn *insn, unsigned index_bytes, unsigned bytes)
 {
     TRY_FAULT(avx_check(cpu));
-    unsigned x = insn->vector_index, count = vex_bytes(insn) / (index_bytes > bytes ? index_bytes : bytes);
+    unsigned x = insn->vector_index;
+    unsigned count = vex_bytes(insn) / (index_bytes > bytes ? index_bytes : bytes);
     if (insn->reg == x || insn->reg == insn->vvvv || x == insn->vvvv)
         return cpu_raise(cpu, VECTOR_UD);
     union ymm *d = ymm_register(cpu, insn->reg), *mask = ymm_register(cpu, insn->vvvv);

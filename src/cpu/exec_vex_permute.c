@@ -112,7 +112,7 @@ SHIFT(psllvd, u32, u32, 32, n < 32 ? d->u32[i] << n : 0)
 SHIFT(psllvq, u64, u64, 64, n < 64 ? d->u64[i] << n : 0)
 SHIFT(psrlvd, u32, u32, 32, n < 32 ? d->u32[i] >> n : 0)
 SHIFT(psrlvq, u64, u64, 64, n < 64 ? d->u64[i] >> n : 0)
-SHIFT(psravd, i32, u32, 32, d->i32[i] >> (n < 32 ? n : 31))
+SHIFT(psravd, i32, u32, 32, (int64_t)d->i32[i] >> (n < 32 ? n : 32))
 
 /* Shifts of whole halves by bytes, of rm to vvvv. */
 #define BYTE_SHIFT(name, condition, from)                                                          \
