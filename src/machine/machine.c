@@ -357,7 +357,7 @@ static bool run_slice(struct machine *machine, struct cpu *cpu, uint64_t budget)
      * interrupt waits already. */
     if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD || cpu->s.activity != CPU_RUNNING)
         machine->s.quantum_left = 0;
-    if (exit == CPU_EXIT_SHUTDOWN)
+    if (cpu->s.activity == CPU_SHUTDOWN)
         end_run(machine, MACHINE_TRIPLE_FAULT);
     return exit == CPU_EXIT_DEBUG || (step && retired);
 }
