@@ -87,12 +87,12 @@ static inline int system_read_as(struct cpu *cpu, unsigned cpl, uint64_t linear,
     return 0;
 }
 
-/* After IF, TF or the blocking of NMIs may have changed: has the run loop look
+/* After IF, TF, RF or the blocking of NMIs may have changed: has the run loop look
  * when there is something to look at. */
 static inline void cpu_events_unmasked(struct cpu *cpu)
 {
     const struct cpu_state *s = &cpu->s;
-    if ((s->rflags & FLAG_TF) || ((s->rflags & FLAG_IF) && cpu->interrupt_line)
+    if ((s->rflags & (FLAG_TF | FLAG_RF)) || ((s->rflags & FLAG_IF) && cpu->interrupt_line)
         || s->nmi_pending || s->smi_pending || s->init_pending)
         cpu_attention(cpu);
 }
