@@ -167,37 +167,40 @@ static void __attribute__((format(printf, 2, 3))) put(struct text *text, const c
         text->length = text->size - 1;
 }
 
+/* A type of named single bits; NULL: none there. */
+static void put_flags(struct text *text, const char *id, const char *const *names, unsigned bits)
+{
+    put(text, "<flags id=\"%s\" size=\"4\">", id);
+    for (unsigned bit = 0; bit < bits; bit++)
+        if (names[bit])
+            put(text, "<field name=\"%s\" start=\"%u\" end=\"%u\"/>", names[bit], bit, bit);
+    put(text, "</flags>");
+}
+
 /* The types that the rows name and gdb does not know by itself. */
 static void put_types(struct text *text, enum feature feature)
 {
-    if (feature == FEATURES_CORE) {
-        put(text, "<flags id=\"i386_eflags\" size=\"4\">");
-        for (unsigned bit = 0; bit < 12; bit++) {
-            static const char *const names[12]
-                = { "CF", "", "PF", NULL, "AF", NULL, "ZF", "SF", "TF", "IF", "DF", "OF" };
-            if (names[bit])
-                put(text, "<field name=\"%s\" start=\"%u\" end=\"%u\"/>", names[bit], bit, bit);
-        }
-        put(text, "<field name=\"NT\" start=\"14\" end=\"14\"/><field name=\"RF\" start=\"16\" end=\"16\"/>"
-                  "<field name=\"VM\" start=\"17\" end=\"17\"/><field name=\"AC\" start=\"18\" end=\"18\"/>"
-                  "<field name=\"ID\" start=\"21\" end=\"21\"/></flags>");
-    }
-    if (feature == FEATURES_SSE)
-        put(text, "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>"
-                  "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
-                  "<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>"
-                  "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/>"
-                  "<vector id=\"v4i32\" type=\"int32\" count=\"4\"/>"
-                  "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/>"
-                  "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/>"
-                  "<field name=\"v2_double\" type=\"v2d\"/><field name=\"v16_int8\" type=\"v16i8\"/>"
-                  "<field name=\"v8_int16\" type=\"v8i16\"/><field name=\"v4_int32\" type=\"v4i32\"/>"
-                  "<field name=\"v2_int64\" type=\"v2i64\"/>"
-                  "<field name=\"uint128\" type=\"uint128\"/></union>"
-                  "<flags id=\"i386_mxcsr\" size=\"4\"><field name=\"IE\" start=\"0\" end=\"0\"/>"
-                  "<field name=\"DE\" start=\"1\" end=\"1\"/><field name=\"ZE\" start=\"2\" end=\"2\"/>"
-                  "<field name=\"OE\" start=\"3\" end=\"3\"/><field name=\"UE\" start=\"4\" end=\"4\"/>"
-                  "<field name=\"PE\" start=\"5\" end=\"5\"/></flags>");
+    static const char *const eflags[]
+        = { "CF", "", "PF", NULL, "AF", NULL, "ZF", "SF", "TF", "IF", "DF", "OF", NULL, NULL, "NT", NULL,
+            "RF", "VM", "AC", "VIF", "VIP", "ID" };
+    static const char *const mxcsr[]
+        = { "IE", "DE", "ZE", "OE", "UE", "PE", "DAZ", "IM", "DM", "ZM", "OM", "UM", "PM", NULL, NULL, "FZ" };
+    if (feature == FEATURES_CORE)
+        put_flags(text, "i386_eflags", eflags, ARRAY_SIZE(eflags));
+    if (feature != FEATURES_SSE)
+        return;
+    put(text, "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>"
+              "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
+              "<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>"
+              "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/>"
+              "<vector id=\"v4i32\" type=\"int32\" count=\"4\"/>"
+              "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/>"
+              "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/>"
+              "<field name=\"v2_double\" type=\"v2d\"/><field name=\"v16_int8\" type=\"v16i8\"/>"
+              "<field name=\"v8_int16\" type=\"v8i16\"/><field name=\"v4_int32\" type=\"v4i32\"/>"
+              "<field name=\"v2_int64\" type=\"v2i64\"/>"
+              "<field name=\"uint128\" type=\"uint128\"/></union>");
+    put_flags(text, "i386_mxcsr", mxcsr, ARRAY_SIZE(mxcsr));
 }
 
 unsigned registers_description(enum registers_set set, char *buffer, unsigned size)

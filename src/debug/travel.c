@@ -43,6 +43,8 @@ struct travel *travel_create(struct player *player, bool (*interrupted)(void *co
     travel->interrupted = interrupted;
     travel->context = context;
     travel->cpu = travel->machine->s.current_cpu;
+    /* Something to go back to, also when the user writes before going anywhere. */
+    player_checkpoint(player, NULL);
     return travel;
 }
 

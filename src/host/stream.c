@@ -79,8 +79,6 @@ int host_stream_listen(struct host_stream *stream, const char *address, struct e
     stream->listener = stream->client = -1;
     if (strncmp(address, "unix:", 5) == 0)
         return listen_unix(stream, address + 5, error);
-    if (strchr(address, '/'))
-        return listen_unix(stream, address, error);
     long port = parse_port(address);
     if (port < 0)
         return error_set(error, ERROR_USAGE,

@@ -18,9 +18,9 @@ struct host_stream {
     char name[HOST_STREAM_PATH + 16]; /* where it listens, as gdb would write it */
 };
 
-/* Listens at "PORT", ":PORT", "localhost:PORT", "127.0.0.1:PORT", "unix:PATH",
- * or a path with a slash. Port 0 picks one; see `name`. A socket that nobody
- * serves any more is replaced, any other file is not. ERROR_USAGE, ERROR_HOST. */
+/* Listens at "PORT", ":PORT", "localhost:PORT", "127.0.0.1:PORT" or
+ * "unix:PATH". Port 0 picks one; see `name`. A socket that nobody serves any
+ * more is replaced, any other file is not. ERROR_USAGE, ERROR_HOST. */
 int host_stream_listen(struct host_stream *stream, const char *address, struct error *error);
 
 /* Waits for a client, after the one before was dropped. Returns 0, 1 when a
