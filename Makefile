@@ -78,7 +78,7 @@ sanitize-units:
 	$(MAKE) check-units BUILD=build-asan CC=$(CC) CFLAGS='-O1 -g $(SANITIZERS)'
 
 check-units: all tests
-	@BUILD=$(BUILD) tests/run.sh $(test_programs)
+	@BUILD=$(BUILD) tests/run.sh $(test_programs) $(wildcard tests/insn/*.sh)
 
 demo:
 	ci/demo.sh
