@@ -270,26 +270,10 @@ static enum travel_stop go_to_begin(struct travel *travel, struct error *error)
 
 enum travel_stop travel_reverse_step(struct travel *travel, unsigned cpu, struct error *error)
 {
-    uint64_t now = travel_position(travel), end = now;
-    const uint64_t *ran_until = &travel->machine->ran_until[cpu];
-    if (travel->machine->cpu_count == 1)
-        return now ? go_back(travel, now - 1, error) : TRAVEL_BEGIN;
-    /* The machine knows it for the stretch that it has run through since the
-     * last restore; before that, stretch by stretch. */
-    while (!*ran_until && end) {
-        uint64_t start;
-        enum travel_stop stop = restore(travel, end - 1, &start, error);
-        if (stop == TRAVEL_STEPPED)
-            stop = run(travel, end, error);
-        if (stop == TRAVEL_INTERRUPTED)
-            return give_up(travel, now, error);
-        if (stop != TRAVEL_STEPPED && stop != TRAVEL_END)
-            return stop;
-        end = start;
-    }
-    if (!*ran_until)
+    uint64_t ran_until = travel->machine->ran_until[cpu];
+    if (!ran_until)
         return go_to_begin(travel, error);
-    enum travel_stop stop = go_back(travel, *ran_until - 1, error);
+    enum travel_stop stop = go_back(travel, ran_until - 1, error);
     travel->cpu = cpu;
     return stop;
 }

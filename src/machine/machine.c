@@ -415,7 +415,6 @@ void machine_restored(struct machine *machine)
 {
     engine_flush_blocks(machine->engine);
     machine->polled.instructions = UINT64_MAX;
-    memset(machine->ran_until, 0, sizeof machine->ran_until);
     for (unsigned i = 0; i < machine->components.count; i++) {
         const struct component *component = &machine->components.list[i];
         if (component->restored)

@@ -72,8 +72,8 @@ struct machine {
     struct cpu *running_cpu;
     uint64_t slice_start; /* clock.instructions when it began */
 
-    /* The count just after the last instruction that each vCPU ran; 0: none
-     * since power-on or machine_restored. Not state: for debuggers. */
+    /* The count just after the last instruction that each vCPU ran; 0: none yet.
+     * Not state: for debuggers. Who restores state may restore this. */
     uint64_t ran_until[MACHINE_CPUS_MAXIMUM];
 
     /* Position at which hooks->inputs was last called. */

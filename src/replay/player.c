@@ -353,6 +353,7 @@ int player_checkpoint(struct player *player, struct error *error)
         return error_set(error, ERROR_USAGE, "this replay keeps no checkpoints");
     if (player->changed)
         return error_set(error, ERROR_USAGE, "the debugger has changed the machine");
+    memcpy(player->place.ran_until, player->machine->ran_until, sizeof player->place.ran_until);
     if (checkpoints_take(player->checkpoints, &player->place) < 0)
         return error_set(error, ERROR_MEMORY, "no memory for a checkpoint");
     return 0;
@@ -375,6 +376,7 @@ static int restore(struct player *player, uint32_t number)
     player->restoring = false;
     if (code < 0)
         return player->status = error_set(&player->error, code, "no memory to go back");
+    memcpy(player->machine->ran_until, player->place.ran_until, sizeof player->place.ran_until);
     player->status = 0;
     player->divergence.found = false;
     player->changed = false;

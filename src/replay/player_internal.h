@@ -20,6 +20,7 @@ struct player_place {
     uint64_t output_bytes;
     uint64_t digests, events;
     struct memory_map map;      /* as it last was */
+    uint64_t ran_until[MACHINE_CPUS_MAXIMUM]; /* the machine's, of the moment of a checkpoint */
     bool fresh;                 /* the first moment of this instruction count */
     uint8_t pad[3];
 };
