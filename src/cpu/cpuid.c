@@ -41,13 +41,15 @@ static const struct feature_place places[FEATURE_COUNT] = {
 
 /* What no part of the emulator implements: cannot be asked for. */
 static const enum cpu_feature missing[] = {
-    FEATURE_VME, FEATURE_PCID, FEATURE_PKU, FEATURE_GFNI, FEATURE_XGETBV1, FEATURE_XSAVES,
+    FEATURE_VME, FEATURE_PCID, FEATURE_PKU,
 };
 
 /* Implemented, but not in the default model. */
 static const enum cpu_feature not_default[] = {
     FEATURE_MONITOR, FEATURE_INVPCID, FEATURE_LA57, FEATURE_CLWB,
     FEATURE_BMI1, FEATURE_BMI2, FEATURE_AVX, FEATURE_AVX2, FEATURE_FMA, FEATURE_F16C,
+    FEATURE_GFNI, FEATURE_VAES, FEATURE_VPCLMULQDQ, FEATURE_MOVDIRI, FEATURE_MOVDIR64B,
+    FEATURE_SERIALIZE, FEATURE_XGETBV1, FEATURE_XSAVES,
 };
 
 /* Of those, what x86-64-v3 adds to x86-64-v2. */

@@ -9,6 +9,7 @@
 #include "cpu/exec_vector.h"
 #include "cpu/exec_x87.h"
 #include "cpu/fp.h"
+#include "cpu/system.h"
 
 #define COMPONENT_X87 1u
 #define COMPONENT_SSE 2u
@@ -171,7 +172,7 @@ static bool x87_in_use(const struct cpu *cpu)
     return false;
 }
 
-static uint64_t components_in_use(const struct cpu *cpu)
+uint64_t xsave_in_use(const struct cpu *cpu)
 {
     uint64_t in_use = x87_in_use(cpu) ? COMPONENT_X87 : 0;
     for (unsigned i = 0; i < vector_count(cpu); i++) {
@@ -252,7 +253,7 @@ int exec_xsave(struct cpu *cpu, const struct insn *insn)
     if (xsave_check(cpu, insn, plan.address, &plan.wanted))
         return CPU_FAULT;
     plan.saved = plan.wanted;
-    plan.state_bv = plan.wanted & components_in_use(cpu);
+    plan.state_bv = plan.wanted & xsave_in_use(cpu);
     plan.mxcsr = plan.wanted & (COMPONENT_SSE | COMPONENT_AVX);
     return xsave_write(cpu, insn, &plan);
 }
@@ -262,18 +263,18 @@ int exec_xsaveopt(struct cpu *cpu, const struct insn *insn)
     struct xsave_plan plan = { .address = insn_address(cpu, insn) };
     if (xsave_check(cpu, insn, plan.address, &plan.wanted))
         return CPU_FAULT;
-    plan.saved = plan.state_bv = plan.wanted & components_in_use(cpu);
+    plan.saved = plan.state_bv = plan.wanted & xsave_in_use(cpu);
     plan.mxcsr = plan.wanted & (COMPONENT_SSE | COMPONENT_AVX);
     return xsave_write(cpu, insn, &plan);
 }
 
-/* XSAVEC; XSAVES too, there being no supervisor component. */
-int exec_xsavec(struct cpu *cpu, const struct insn *insn)
+/* XSAVEC and XSAVES; there is no supervisor component, IA32_XSS is always 0. */
+static int xsave_compact(struct cpu *cpu, const struct insn *insn)
 {
     struct xsave_plan plan = { .address = insn_address(cpu, insn), .compact = true };
     if (xsave_check(cpu, insn, plan.address, &plan.wanted))
         return CPU_FAULT;
-    uint64_t in_use = components_in_use(cpu);
+    uint64_t in_use = xsave_in_use(cpu);
     if (cpu->s.mxcsr != MXCSR_DEFAULT)
         in_use |= COMPONENT_SSE;
     plan.saved = plan.state_bv = plan.wanted & in_use;
@@ -281,11 +282,24 @@ int exec_xsavec(struct cpu *cpu, const struct insn *insn)
     return xsave_write(cpu, insn, &plan);
 }
 
+int exec_xsavec(struct cpu *cpu, const struct insn *insn)
+{
+    return xsave_compact(cpu, insn);
+}
+
+int exec_xsaves(struct cpu *cpu, const struct insn *insn)
+{
+    if (!(cpu->s.cr4 & CR4_OSXSAVE))
+        return cpu_raise(cpu, VECTOR_UD);
+    TRY_FAULT(cpu_need_cpl0(cpu));
+    return xsave_compact(cpu, insn);
+}
+
 /* The header's rules for XRSTOR: true if it raises #GP(0). */
 static bool xrstor_header_bad(const struct cpu *cpu, const uint8_t *header, bool must_compact)
 {
     uint64_t state_bv = load64(header), comp_bv = load64(header + 8);
-    if (comp_bv & COMPACT)
+    if (comp_bv & COMPACT && cpu_has(cpu, FEATURE_XSAVEC))
         return (comp_bv & ~COMPACT & ~cpu->s.xcr0) || (state_bv & ~comp_bv)
                || !all_zero(header + 16, 48);
     return must_compact || (state_bv & ~cpu->s.xcr0) || !all_zero(header + 8, 16);
@@ -342,5 +356,8 @@ int exec_xrstor(struct cpu *cpu, const struct insn *insn)
 
 int exec_xrstors(struct cpu *cpu, const struct insn *insn)
 {
+    if (!(cpu->s.cr4 & CR4_OSXSAVE))
+        return cpu_raise(cpu, VECTOR_UD);
+    TRY_FAULT(cpu_need_cpl0(cpu));
     return xrstor(cpu, insn, true);
 }

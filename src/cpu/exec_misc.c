@@ -1,5 +1,6 @@
 /*
- * UD0, UD1, UD2, BOUND, RDRAND, RDSEED, CLFLUSH, CLFLUSHOPT, CLWB (SDM vol. 2).
+ * UD0, UD1, UD2, BOUND, RDRAND, RDSEED, CLFLUSH, CLFLUSHOPT, CLWB, MOVDIR64B
+ * (SDM vol. 2).
  * Not modelled: caches; flushing a line only checks that it could be read.
  * Random numbers come from the machine's seeded generator and never run out.
  */
@@ -46,4 +47,17 @@ EACH_SIZE(RANDOM)
 HANDLER(clflush)
 {
     return memory_probe_read(cpu, insn->seg, insn_address(cpu, insn), 1);
+}
+
+/* 64 bytes from memory to ES:reg, which must be aligned and is written as one. */
+HANDLER(movdir64b)
+{
+    uint8_t line[64];
+    unsigned seg = memory_segment(cpu, ES);
+    uint64_t offset = cpu->s.gpr[insn->reg] & (~0ull >> insn->address_shift);
+    if ((cpu->access[seg].base + offset) & 63)
+        return cpu_raise_gp0(cpu);
+    if (memory_read_block(cpu, insn->seg, insn_address(cpu, insn), line, sizeof line))
+        return CPU_FAULT;
+    return memory_write_block(cpu, seg, offset, line, sizeof line);
 }

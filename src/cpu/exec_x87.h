@@ -135,6 +135,10 @@ void x87_update_summary(struct cpu *cpu);
 /* FNINIT's control, status, tag words and pointers; registers are kept. */
 void x87_reset(struct cpu *cpu);
 
+/* XINUSE: the XSAVE components that differ from their initial state. MXCSR does
+ * not count. */
+uint64_t xsave_in_use(const struct cpu *cpu);
+
 /* FXSAVE's tag byte: bit n set if physical register n is not empty. */
 uint8_t x87_tags_abridged(const struct cpu *cpu);
 void x87_set_tags_abridged(struct cpu *cpu, uint8_t tags);

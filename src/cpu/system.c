@@ -4,6 +4,7 @@
  * Not modelled: MWAIT's hints; a store to the monitored line does not end
  * MWAIT, which therefore completes at once when no interrupt could end it.
  */
+#include "cpu/exec_x87.h"
 #include "cpu/system.h"
 
 int exec_hlt(struct cpu *cpu, const struct insn *insn)
@@ -92,9 +93,10 @@ int exec_xgetbv(struct cpu *cpu, const struct insn *insn)
     (void)insn;
     if (!(cpu->s.cr4 & CR4_OSXSAVE))
         return cpu_raise(cpu, VECTOR_UD);
-    /* Index 1: which of them are in use; all are taken to be. */
     if (index > 1 || (index == 1 && !cpu_has(cpu, FEATURE_XGETBV1)))
         return cpu_raise_gp0(cpu);
+    if (index == 1)
+        value &= xsave_in_use(cpu) | (cpu->s.mxcsr != MXCSR_DEFAULT ? 2 : 0);
     register_write32(cpu, RAX, (uint32_t)value);
     register_write32(cpu, RDX, (uint32_t)(value >> 32));
     return 0;

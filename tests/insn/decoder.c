@@ -126,21 +126,17 @@ static bool left_out(const uint8_t *bytes, unsigned code_bytes)
 static bool absent(const struct cpu_model *model, const ZydisDecodedInstruction *z)
 {
     switch (z->meta.isa_set) {
-    case ZYDIS_ISA_SET_GFNI:
-        return !cpu_model_has(model, FEATURE_GFNI);
     case ZYDIS_ISA_SET_PKU:
         return !cpu_model_has(model, FEATURE_PKU);
-    case ZYDIS_ISA_SET_XSAVES:
-        return !cpu_model_has(model, FEATURE_XSAVES);
     case ZYDIS_ISA_SET_AMD: case ZYDIS_ISA_SET_AMD3DNOW: case ZYDIS_ISA_SET_AMD_INVLPGB:
     case ZYDIS_ISA_SET_CET: case ZYDIS_ISA_SET_CLDEMOTE: case ZYDIS_ISA_SET_CLZERO:
     case ZYDIS_ISA_SET_ENQCMD: case ZYDIS_ISA_SET_HRESET: case ZYDIS_ISA_SET_KEYLOCKER:
     case ZYDIS_ISA_SET_KEYLOCKER_WIDE: case ZYDIS_ISA_SET_LWP: case ZYDIS_ISA_SET_MCOMMIT:
-    case ZYDIS_ISA_SET_MONITORX: case ZYDIS_ISA_SET_MOVDIR: case ZYDIS_ISA_SET_MPX:
+    case ZYDIS_ISA_SET_MONITORX: case ZYDIS_ISA_SET_MPX:
     case ZYDIS_ISA_SET_PADLOCK_ACE: case ZYDIS_ISA_SET_PADLOCK_PHE:
     case ZYDIS_ISA_SET_PADLOCK_PMM: case ZYDIS_ISA_SET_PADLOCK_RNG: case ZYDIS_ISA_SET_PCONFIG:
     case ZYDIS_ISA_SET_PT: case ZYDIS_ISA_SET_RDPRU: case ZYDIS_ISA_SET_RTM:
-    case ZYDIS_ISA_SET_SERIALIZE: case ZYDIS_ISA_SET_SGX: case ZYDIS_ISA_SET_SGX_ENCLV:
+    case ZYDIS_ISA_SET_SGX: case ZYDIS_ISA_SET_SGX_ENCLV:
     case ZYDIS_ISA_SET_SMX: case ZYDIS_ISA_SET_SNP: case ZYDIS_ISA_SET_SSE4A:
     case ZYDIS_ISA_SET_SVM: case ZYDIS_ISA_SET_TBM: case ZYDIS_ISA_SET_TDX:
     case ZYDIS_ISA_SET_TSX_LDTRK: case ZYDIS_ISA_SET_UINTR: case ZYDIS_ISA_SET_VMFUNC:

@@ -85,7 +85,7 @@ static void level_3_adds_avx(void **state)
 static void wrong_models_are_refused(void **state)
 {
     struct cpu_bench *b = *state;
-    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "max,+gfni", "qemu64,+",
+    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "max,+pku", "qemu64,+",
                                          "max,=on", "max,sse=maybe" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
