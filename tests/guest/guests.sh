@@ -10,7 +10,7 @@
 #
 # Each is run and compared; recorded twice, to equal traces; replayed, with
 # devices and isolated; recorded with digests after every few instructions,
-# which must end in the same state and replay too.
+# which must end in the same state and replay too (SPACINGS="N ...": after so many).
 #
 # --update writes the expectations from what is seen; read the difference.
 . tests/common.sh
@@ -98,7 +98,7 @@ check_guest() {
     fi
     replay_both "$stem.ghog"
 
-    for spacing in 1000 997; do
+    for spacing in ${SPACINGS:-1000 997}; do
         trace=$stem.$spacing.ghog
         start "$stem.recorded" record -o "$trace" --digest-every $spacing "${recorded[@]}"
         same "$stem.recorded" "record --digest-every $spacing" \
