@@ -105,8 +105,11 @@ static inline double fuzz_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+#define FUZZ_MEMORY_KIB (1 << 20)
+
 /* Runs one case in a child; false when it failed. CPU time bounds it, so that a
- * loaded host fails none. */
+ * loaded host fails none. Address space is bounded too, but not under a
+ * sanitizer, which takes more than there is. */
 static inline bool fuzz_child(void (*run)(uint64_t seed), uint64_t seed, unsigned seconds)
 {
     fflush(stdout);
@@ -117,14 +120,22 @@ static inline bool fuzz_child(void (*run)(uint64_t seed), uint64_t seed, unsigne
     }
     if (child == 0) {
         setrlimit(RLIMIT_CPU, &(struct rlimit){seconds, seconds + 1});
+#ifndef __SANITIZE_ADDRESS__
+        setrlimit(RLIMIT_AS, &(struct rlimit){4ull << 30, 4ull << 30});
+#endif
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         run(seed);
         fflush(stdout);
         exit(0); /* and look for leaks */
     }
     int status;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+    struct rusage usage;
+    while (wait4(child, &status, 0, &usage) < 0 && errno == EINTR)
         ;
+    if (usage.ru_maxrss > FUZZ_MEMORY_KIB) {
+        printf("FAILED: it used %ld MiB\n", usage.ru_maxrss >> 10);
+        return false;
+    }
     if (WIFSIGNALED(status))
         printf("FAILED: killed by signal %d%s\n", WTERMSIG(status),
                WTERMSIG(status) == SIGXCPU ? " (too slow, or it hangs)" : "");

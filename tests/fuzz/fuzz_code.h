@@ -121,6 +121,17 @@ static inline bool code_is_valid(struct code *code, const uint8_t bytes[INSN_BYT
            insn->handler != exec_invalid && insn->handler != exec_too_long;
 }
 
+/* A VEX prefix; outside 64-bit code its first bits would else make it LES, LDS. */
+static inline void code_vex(struct code *code, uint8_t *bytes)
+{
+    bool is_short = fuzz_one_in(code->fuzz, 2);
+    bytes[0] = is_short ? 0xc5 : 0xc4;
+    if (!is_short)
+        bytes[1] = (uint8_t)((bytes[1] & 0xe0) | (1 + fuzz_below(code->fuzz, 3)));
+    if (code->bits != 64)
+        bytes[1] |= 0xc0;
+}
+
 /* Any instruction of the table. Its displacement is made a useful address now
  * and then. */
 static inline void code_any(struct code *code)
@@ -136,8 +147,13 @@ static inline void code_any(struct code *code)
             bytes[at++] = FUZZ_PICK(fuzz, prefixes);
         if (code->bits == 64 && fuzz_one_in(fuzz, 2))
             bytes[at++] = (uint8_t)(0x40 | fuzz_below(fuzz, 16));
-        if (fuzz_one_in(fuzz, 3))
+        if (fuzz_one_in(fuzz, 8)) {
+            code_vex(code, bytes + at);
+        } else if (fuzz_one_in(fuzz, 2)) {
             bytes[at++] = 0x0f;
+            if (fuzz_one_in(fuzz, 4))
+                bytes[at] = fuzz_one_in(fuzz, 2) ? 0x38 : 0x3a;
+        }
         if (!code_is_valid(code, bytes, &insn))
             continue;
         /* HLT and far transfers end a run too often. */
@@ -177,7 +193,7 @@ static inline void phrase_reset(struct code *code)
     } ways[] = {{0xcf9, 6, 1}, {0x92, 1, 1}, {0x64, 0xfe, 1}, {0x604, 0, 2}, {0x501, 3, 1}};
     unsigned way = fuzz_below(code->fuzz, 5);
     uint32_t value = way == 3 ? 0x2000 : ways[way].value;
-    if (fuzz_one_in(code->fuzz, 12))
+    if (fuzz_one_in(code->fuzz, 40))
         code_out(code, ways[way].port, value, ways[way].width);
 }
 
@@ -388,6 +404,15 @@ static inline void phrase_msr(struct code *code)
     }
 }
 
+/* XCR0, so that there is AVX. */
+static inline void phrase_xcr0(struct code *code)
+{
+    code_load(code, CODE_C, 0);
+    code_load(code, CODE_D, 0);
+    code_load(code, CODE_A, fuzz_one_in(code->fuzz, 4) ? fuzz_below(code->fuzz, 16) : 7);
+    code_text(code, "0f 01 d1");
+}
+
 /* A bit of a control or debug register. */
 static inline void phrase_control(struct code *code)
 {
@@ -596,7 +621,7 @@ static inline void code_phrase(struct code *code)
         phrase_timer, phrase_pic, phrase_apic, phrase_apic, phrase_uart, phrase_i8042, phrase_msr,
         phrase_control, phrase_paging, phrase_paging, phrase_self, phrase_self, phrase_string,
         phrase_string, phrase_flags, phrase_flags, phrase_segment, phrase_locked, phrase_loop,
-        phrase_reset,
+        phrase_reset, phrase_xcr0,
     };
     FUZZ_PICK(code->fuzz, phrases)(code);
 }

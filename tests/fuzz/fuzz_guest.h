@@ -29,6 +29,7 @@ enum guest_mode { GUEST_REAL, GUEST_FLAT, GUEST_LEGACY, GUEST_PAE, GUEST_LONG, G
 struct guest {
     struct fuzz fuzz;
     enum guest_mode mode;
+    uint32_t tables; /* where page tables are used: 10000h, or in the ROM, safe from writes */
     struct cpu_model model;
     struct decoder decoder;
     uint8_t rom[GUEST_ROM_BYTES];
@@ -83,7 +84,7 @@ static inline uint64_t guest_page_flags(struct guest *guest)
 /* Tables and stacks, without which nothing goes on. */
 static inline bool guest_needs(uint32_t page)
 {
-    return (page >= 7 && page <= 9) || (page >= 0x10 && page < 0x1c) || page >= 0xe0;
+    return (page >= 6 && page <= 9) || (page >= 0x10 && page < 0x1c) || page >= 0xe0;
 }
 
 static inline void guest_tables(struct guest *guest)
@@ -108,33 +109,33 @@ static inline void guest_tables(struct guest *guest)
     uint32_t last = small ? 0x3ff : 0x1ff, apic = small ? 0x3fb : 0x1f6;
     uint64_t large = 0x80 | 0x67;
     for (unsigned i = 4; i < 8; i++)
-        guest_put(guest, pd + i * width, (IMAGE + IMAGE_PT) | guest_page_flags(guest), width);
-    guest_put(guest, pd, (IMAGE + IMAGE_PT) | 7, width);
+        guest_put(guest, pd + i * width, (guest->tables + IMAGE_PT) | guest_page_flags(guest), width);
+    guest_put(guest, pd, (guest->tables + IMAGE_PT) | 7, width);
     if (small) {
-        guest_put(guest, pd + 1 * width, (IMAGE + IMAGE_ALIAS) | 7, width);
+        guest_put(guest, pd + 1 * width, (guest->tables + IMAGE_ALIAS) | 7, width);
         guest_put(guest, pd + 2 * width, large, width);
     } else {
         guest_put(guest, pd + 1 * width, large, width);
-        guest_put(guest, pd + 2 * width, (IMAGE + IMAGE_ALIAS) | 7, width);
+        guest_put(guest, pd + 2 * width, (guest->tables + IMAGE_ALIAS) | 7, width);
     }
-    guest_put(guest, pd + 3 * width, (IMAGE + pd) | guest_page_flags(guest), width);
+    guest_put(guest, pd + 3 * width, (guest->tables + pd) | guest_page_flags(guest), width);
     guest_put(guest, high + apic * width, 0xfec00000u | large, width);
     if (!small)
         guest_put(guest, high + (apic + 1) * width, 0xfee00000u | large, width);
     guest_put(guest, high + last * width, (small ? 0xffc00000u : 0xffe00000u) | large, width);
     if (guest->mode == GUEST_PAE) {
-        guest_put(guest, 0, (IMAGE + IMAGE_PD) | 1, 8);
-        guest_put(guest, 8, (IMAGE + IMAGE_PD) | 1, 8);
-        guest_put(guest, 24, (IMAGE + IMAGE_PD3) | 1, 8);
+        guest_put(guest, 0, (guest->tables + IMAGE_PD) | 1, 8);
+        guest_put(guest, 8, (guest->tables + IMAGE_PD) | 1, 8);
+        guest_put(guest, 24, (guest->tables + IMAGE_PD3) | 1, 8);
     } else if (guest->mode == GUEST_LONG) {
-        guest_put(guest, 0, (IMAGE + 0x1000) | 7, 8);
-        guest_put(guest, 256 * 8, IMAGE | guest_page_flags(guest), 8);
-        guest_put(guest, 511 * 8, (IMAGE + 0x1000) | guest_page_flags(guest), 8);
-        guest_put(guest, 0x1000, (IMAGE + IMAGE_PD) | 7, 8);
+        guest_put(guest, 0, (guest->tables + 0x1000) | 7, 8);
+        guest_put(guest, 256 * 8, guest->tables | guest_page_flags(guest), 8);
+        guest_put(guest, 511 * 8, (guest->tables + 0x1000) | guest_page_flags(guest), 8);
+        guest_put(guest, 0x1000, (guest->tables + IMAGE_PD) | 7, 8);
         guest_put(guest, 0x1008, 0xe7, 8); /* 1 GiB */
-        guest_put(guest, 0x1010, (IMAGE + IMAGE_PD) | guest_page_flags(guest), 8);
-        guest_put(guest, 0x1018, (IMAGE + IMAGE_PD3) | 7, 8);
-        guest_put(guest, 0x1ff8, (IMAGE + IMAGE_PD) | guest_page_flags(guest), 8);
+        guest_put(guest, 0x1010, (guest->tables + IMAGE_PD) | guest_page_flags(guest), 8);
+        guest_put(guest, 0x1018, (guest->tables + IMAGE_PD3) | 7, 8);
+        guest_put(guest, 0x1ff8, (guest->tables + IMAGE_PD) | guest_page_flags(guest), 8);
     }
 }
 
@@ -170,7 +171,7 @@ static inline void guest_tss(struct guest *guest, uint32_t place, uint32_t stack
     }
     guest_put(guest, place + 0x04, stack, 4);
     guest_put(guest, place + 0x08, SELECT_DATA, 2);
-    guest_put(guest, place + 0x1c, IMAGE, 4); /* CR3 */
+    guest_put(guest, place + 0x1c, guest->tables, 4); /* CR3 */
     memcpy(guest->rom + place + 0x20, fuzz_prelude + 0x2fe0, 4); /* EIP: restart32 */
     guest_put(guest, place + 0x24, 2, 4);
     guest_put(guest, place + 0x38, stack - 0x200, 4);
@@ -331,9 +332,11 @@ static inline void guest_settings(struct guest *guest)
     guest_setting(guest, 0x00, real ? 0 : is_long ? 2 : 1);
     guest_setting(guest, 0x04, IMAGE_BYTES / 4);
     guest_setting(guest, 0x08, (fuzz_one_in(fuzz, 8) ? 0 : 1) | (fuzz_one_in(fuzz, 3) ? 0 : 2));
-    guest_setting(guest, 0x0c, fuzz_one_in(fuzz, 10) ? fuzz_below(fuzz, 4) : 4 + fuzz_below(fuzz, 60));
+    uint64_t ns = (500 + fuzz_below(fuzz, 30000)) * guest->description.ns_per_instruction;
+    uint64_t count = fuzz_one_in(fuzz, 20) ? 2 : ns / 838 + 2; /* periods of the 8254's clock */
+    guest_setting(guest, 0x0c, count < 0xffff ? (uint32_t)count : 0);
     guest_setting(guest, 0x10, cr0);
-    guest_setting(guest, 0x14, guest->mode >= GUEST_LEGACY ? IMAGE : 0);
+    guest_setting(guest, 0x14, guest->mode >= GUEST_LEGACY ? guest->tables : 0);
     guest_setting(guest, 0x18, cr4);
     guest_setting(guest, 0x1c, efer);
     guest_put(guest, SETTINGS + 0x20, 0x3ff | (uint64_t)(gdt + IMAGE_GDT) << 16, 6);
@@ -426,6 +429,7 @@ static inline struct guest *guest_create(uint64_t seed)
         fuzz_fail("no memory");
     guest->fuzz.state = seed * 0x2545f4914f6cdd1dull;
     guest->mode = (enum guest_mode)(seed % GUEST_MODES);
+    guest->tables = fuzz_one_in(&guest->fuzz, 3) ? 0xe0000 : IMAGE;
     guest_describe(guest);
     if (cpu_model_parse(&guest->model, guest->description.cpu, guest->description.cpus, &error) < 0)
         fuzz_fail("%s", error.text);

@@ -148,7 +148,9 @@ start:
     testb $1, %ah
     jz 1f
     call first_cpu
-1:  movl mode - ROM, %eax
+1:  movl new_cr4 - ROM, %eax
+    movl %eax, %cr4
+    movl mode - ROM, %eax
     lidtl new_idtr - ROM
     testl %eax, %eax
     jnz 3f
@@ -157,8 +159,6 @@ start:
     nmi_by_pit %es:
     jmp restart16
 3:  lgdtl new_gdtr - ROM
-    movl new_cr4 - ROM, %eax
-    movl %eax, %cr4
     movl new_cr3 - ROM, %eax
     movl %eax, %cr3
     movl $0xc0000080, %ecx

@@ -6,4 +6,4 @@ $(BUILD)/tests/fuzz/prelude.bin: tests/fuzz/prelude.S tests/fuzz/prelude.ld
 	ld -m elf_x86_64 -T tests/fuzz/prelude.ld -e 0 --oformat binary -o $@ $@.o
 $(BUILD)/tests/fuzz/prelude.o: tests/fuzz/prelude_binary.S $(BUILD)/tests/fuzz/prelude.bin
 	$(CC) -c -DPRELUDE_BINARY='"$(BUILD)/tests/fuzz/prelude.bin"' -o $@ $<
-$(BUILD)/tests/fuzz/test_fuzz_guest: $(BUILD)/tests/fuzz/prelude.o
+$(BUILD)/tests/fuzz/test_fuzz_guest $(BUILD)/tests/fuzz/test_fuzz_trace: $(BUILD)/tests/fuzz/prelude.o

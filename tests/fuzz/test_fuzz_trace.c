@@ -73,7 +73,9 @@ static enum door_poll type(void *context, uint64_t timeout_ns, struct door_input
     *waited_ns = timeout_ns;
     if (!fuzz_one_in(fuzz, 3))
         return DOOR_NOTHING;
-    *input = (struct door_input){fuzz_one_in(fuzz, 2) ? INPUT_SERIAL : INPUT_KEY, 0, (uint8_t)fuzz_next(fuzz)};
+    input->kind = fuzz_one_in(fuzz, 2) ? INPUT_SERIAL : INPUT_KEY;
+    input->unit = 0;
+    input->value = (uint8_t)fuzz_next(fuzz);
     return DOOR_INPUT;
 }
 
@@ -127,7 +129,8 @@ static void play(struct trace_reader *reader, const struct description *descript
     struct error error = {""};
     unsigned patience = 3000;
     struct door door = {.context = &patience, .stop_signal = stop_soon};
-    struct player_options options = {.isolated = isolated, .checkpoints = true, .checkpoint_every = 3000};
+    struct player_options options = {
+        .isolated = isolated, .checkpoints = true, .checkpoint_every = 3000};
     struct player *player = player_create(reader, description, &options, &door, &error);
     if (!player) {
         if (!error.text[0])
@@ -175,7 +178,8 @@ static enum trace_state use(bool replays)
         struct description description;
         uint64_t length;
         const char *text = trace_reader_description(reader, &length);
-        if (description_decode(&description, text, length, &error) == 0 && replays && take_files(&description)) {
+        if (description_decode(&description, text, length, &error) == 0 && replays &&
+            take_files(&description)) {
             play(reader, &description, false);
             play(reader, &description, true);
         }
@@ -209,7 +213,8 @@ static void flip_bytes(void)
 static void cut(void)
 {
     struct fuzz fuzz = {current_seed};
-    for (uint64_t length = current_seed % CASES_PLAIN; length < good.length; length += CASES_PLAIN) {
+    uint64_t length = current_seed % CASES_PLAIN;
+    for (; length < good.length; length += CASES_PLAIN) {
         set_bad(good.at, length);
         enum trace_state state = use(fuzz_one_in(&fuzz, 16));
         if (state == TRACE_WHOLE)
@@ -235,7 +240,8 @@ static void take_apart(struct parts *parts)
         memcpy(chunk, at, sizeof *chunk);
         raw->room = raw->length = chunk->raw_length;
         raw->at = malloc(raw->length);
-        if (ZSTD_decompress(raw->at, raw->length, at + sizeof *chunk, chunk->packed_length) != raw->length)
+        if (ZSTD_decompress(raw->at, raw->length, at + sizeof *chunk, chunk->packed_length) !=
+            raw->length)
             fail("taking apart", "zstd");
         at += sizeof *chunk + chunk->packed_length;
     }
@@ -249,7 +255,13 @@ static void free_parts(struct parts *parts)
 }
 
 /* Bits by which put_together lies in what it does not compute again. */
-enum lie { LIE_RAW_LENGTH = 1, LIE_PACKED_LENGTH = 2, LIE_INDEX = 4, LIE_NO_TAIL = 8, LIE_PACKED = 16 };
+enum lie {
+    LIE_RAW_LENGTH = 1,
+    LIE_PACKED_LENGTH = 2,
+    LIE_INDEX = 4,
+    LIE_NO_TAIL = 8,
+    LIE_PACKED = 16,
+};
 
 static void put_chunk(struct fuzz *fuzz, struct parts *parts, uint32_t i, unsigned lies)
 {
@@ -302,12 +314,13 @@ static void mutate_bytes(struct fuzz *fuzz, struct bytes *bytes)
         uint32_t some = 1 + fuzz_below(fuzz, 12);
         if (some > bytes->length - at)
             some = (uint32_t)bytes->length - at;
-        static const uint8_t varints[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
+        static const uint8_t varint[10] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1};
+        uint32_t tail = some > 10 ? 10 : some; /* of the longest varint */
         switch (fuzz_below(fuzz, 6)) {
         case 0: bytes->at[at] = (uint8_t)fuzz_next(fuzz); break;
         case 1: bytes->at[at] ^= (uint8_t)(1u << fuzz_below(fuzz, 8)); break;
         case 2: fuzz_fill(fuzz, bytes->at + at, some); break;
-        case 3: memcpy(bytes->at + at, varints + sizeof varints - (some > 10 ? 10 : some), some > 10 ? 10 : some); break;
+        case 3: memcpy(bytes->at + at, varint + 10 - tail, tail); break;
         case 4:
             memmove(bytes->at + at, bytes->at + at + some, bytes->length - at - some);
             bytes->length -= some;
@@ -327,7 +340,10 @@ static void mutate_header(struct fuzz *fuzz, struct parts *parts)
     struct trace_chunk_header *chunk = &parts->chunks[fuzz_below(fuzz, parts->count)];
     uint64_t value = fuzz_value(fuzz);
     switch (fuzz_below(fuzz, 9)) {
-    case 0: chunk->records = fuzz_one_in(fuzz, 2) ? (uint32_t)value : chunk->records + 1 - 2 * fuzz_below(fuzz, 2); break;
+    case 0:
+        chunk->records = fuzz_one_in(fuzz, 2) ? (uint32_t)value
+                                              : chunk->records + 1 - 2 * fuzz_below(fuzz, 2);
+        break;
     case 1: chunk->first.instructions = value; break;
     case 2: chunk->first.idle_ns = value; break;
     case 3: chunk->last.instructions = value; break;
@@ -386,11 +402,16 @@ static void mutate_event(struct fuzz *fuzz, struct trace_event *event)
     switch (fuzz_below(fuzz, 8)) {
     case 0: event->kind = (uint8_t)fuzz_below(fuzz, TRACE_KINDS); break;
     case 1: event->cpu = (uint8_t)fuzz_value(fuzz); break;
-    case 2: event->bytes = (uint32_t)(fuzz_one_in(fuzz, 2) ? fuzz_below(fuzz, 9) : fuzz_value(fuzz)); break;
+    case 2:
+        event->bytes = (uint32_t)(fuzz_one_in(fuzz, 2) ? fuzz_below(fuzz, 9) : fuzz_value(fuzz));
+        break;
     case 3: event->address = fuzz_value(fuzz); break;
     case 4: event->value = fuzz_value(fuzz); break;
     case 5: event->at.instructions += fuzz_below(fuzz, 1000); break;
-    case 6: event->at.idle_ns += fuzz_one_in(fuzz, 4) ? fuzz_value(fuzz) >> 1 : fuzz_below(fuzz, 1000); break;
+    case 6:
+        event->at.idle_ns +=
+            fuzz_one_in(fuzz, 4) ? fuzz_value(fuzz) >> 1 : fuzz_below(fuzz, 1000);
+        break;
     default: event->at.instructions += fuzz_one_in(fuzz, 4) ? fuzz_value(fuzz) >> 1 : 0;
     }
     const struct trace_kind_info *info = &trace_kinds[event->kind];
@@ -423,7 +444,8 @@ static void write_event(struct trace_writer *writer, struct trace_event *event, 
         event->at.idle_ns = at->idle_ns;
     *at = event->at;
     if (event->kind == TRACE_IDLE)
-        at->idle_ns = at->idle_ns + event->value < at->idle_ns ? UINT64_MAX : at->idle_ns + event->value;
+        at->idle_ns = event->value > UINT64_MAX - at->idle_ns ? UINT64_MAX
+                                                              : at->idle_ns + event->value;
     if (at->idle_ns == UINT64_MAX && event->kind == TRACE_IDLE)
         event->value = UINT64_MAX - event->at.idle_ns;
     trace_writer_add(writer, event);
