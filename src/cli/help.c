@@ -21,7 +21,7 @@ int command_version(int count, char **words)
 {
     (void)count;
     (void)words;
-    printf("groundhog %s, machine pc-1, trace format %u\n", VERSION, TRACE_VERSION);
+    printf("groundhog %s, machine %s, trace format %u\n", VERSION, DESCRIPTION_MACHINE, TRACE_VERSION);
     return 0;
 }
 

@@ -119,7 +119,7 @@ int set_machine(struct options *options, const char *option, const char *value,
     static const char *const known[] = {"accel",    "type", "kernel_irqchip", "graphics", "usb",
                                         "mem-merge", NULL};
     if (!parse_pairs(&pairs, value) || pairs.count == 0)
-        return error_set(error, ERROR_USAGE, "%s %s: use pc or pc-1", option, value);
+        return error_set(error, ERROR_USAGE, "%s %s: use pc, pc-1 or pc-2", option, value);
     bool bare = !pairs.pair[0].value;
     const char *unknown = parse_pairs_unknown(&pairs, bare ? 1 : 0, known);
     if (unknown)
@@ -129,9 +129,11 @@ int set_machine(struct options *options, const char *option, const char *value,
         return error_set(error, ERROR_USAGE,
                          "%s %s: there is no accelerator; leave accel= out", option, value);
     const char *name = bare ? pairs.pair[0].key : parse_pairs_get(&pairs, "type");
-    if (name && strcmp(name, "pc") != 0 && strcmp(name, "pc-1") != 0)
-        return error_set(error, ERROR_USAGE, "%s %s: use pc or pc-1", option, value);
-    strcpy(options->description.machine, "pc-1");
+    if (!name || strcmp(name, "pc") == 0)
+        name = DESCRIPTION_MACHINE;
+    if (strcmp(name, "pc-1") != 0 && strcmp(name, "pc-2") != 0)
+        return error_set(error, ERROR_USAGE, "%s %s: use pc, pc-1 or pc-2", option, value);
+    strcpy(options->description.machine, name);
     return 0;
 }
 

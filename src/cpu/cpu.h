@@ -257,6 +257,9 @@ void cpu_deliver_exception(struct cpu *cpu);
 void cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
 /* Enters SMM. (smm.c) */
 void cpu_enter_smm(struct cpu *cpu);
+/* What to know of the port access of the running instruction, should an SMI be
+ * its consequence: goes to smi_cause with the SMI. */
+uint64_t cpu_smi_cause(const struct cpu *cpu, uint16_t port, unsigned bytes, bool in);
 
 /* Modes, from state. */
 static inline bool cpu_protected(const struct cpu *cpu) { return cpu->s.cr0 & CR0_PE; }

@@ -379,6 +379,13 @@ static enum next_step take_request(struct cpu *cpu)
 {
     struct cpu_state *s = &cpu->s;
     bool inhibited = s->shadow_sti || s->shadow_mov_ss;
+    /* The shadows hold back SMIs too, so that none need be saved by SMM. */
+    if (s->smi_pending && !s->smm && !inhibited) {
+        cpu->remaining--;
+        cpu_enter_smm(cpu);
+        cpu->fetch_linear = TLB_INVALID;
+        return STEP_AGAIN;
+    }
     if (s->pending_debug && !s->shadow_mov_ss) {
         uint64_t bits = s->pending_debug;
         s->pending_debug = 0;
@@ -386,16 +393,8 @@ static enum next_step take_request(struct cpu *cpu)
         debug_trap(cpu, bits);
         return STEP_AGAIN;
     }
-    if (s->smi_pending && !s->smm) {
-        s->smi_pending = 0;
-        s->activity = CPU_RUNNING;
-        cpu->remaining--;
-        cpu_enter_smm(cpu);
-        cpu->fetch_linear = TLB_INVALID;
-        return STEP_AGAIN;
-    }
     if (s->nmi_pending && !s->nmi_blocked && !inhibited) {
-        s->nmi_pending = 0;
+        s->nmi_pending--;
         s->activity = CPU_RUNNING;
         cpu->remaining--;
         cpu->fetch_linear = TLB_INVALID;
@@ -420,7 +419,7 @@ static enum next_step take_request(struct cpu *cpu)
 static enum next_step attend(struct cpu *cpu, uint32_t *limit)
 {
     struct cpu_state *s = &cpu->s;
-    if (s->init_pending) {
+    if (s->init_pending && !s->smm) {
         s->init_pending = 0;
         cpu_init_signal(cpu);
     }

@@ -329,10 +329,8 @@ void cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector)
 {
     struct event event = { vector, EVENT_EXTERNAL, false, false, 0, cpu->s.gpr[RIP] };
 
-    if (vector == VECTOR_NMI) {
+    if (vector == VECTOR_NMI)
         cpu->s.nmi_blocked = 1;
-        cpu->s.nmi_pending = 0;
-    }
     if (exceptions_enter(cpu, &event))
         deliver_chain(cpu, BENIGN);
 }

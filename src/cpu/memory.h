@@ -148,6 +148,12 @@ int memory_read_as(struct cpu *cpu, unsigned cpl, uint64_t linear, void *value, 
 unsigned memory_debug_read(struct cpu *cpu, uint64_t linear, void *bytes, unsigned length);
 unsigned memory_debug_write(struct cpu *cpu, uint64_t linear, const void *bytes, unsigned length);
 
+/* physmem_read_page and physmem_write_page as this vCPU sees memory: in SMM
+ * the chipset shows it SMRAM. What is cached of translations depends on SMM,
+ * too: it is dropped on entry and by RSM. */
+uint32_t mmu_read_page(const struct cpu *cpu, uint64_t address);
+uint32_t mmu_write_page(const struct cpu *cpu, uint64_t address);
+
 /* Translation is dropped (INVLPG, CR changes). It never changes what the
  * guest sees, since cached translations are kept coherent with the tables. */
 void mmu_flush(struct cpu *cpu);

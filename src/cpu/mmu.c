@@ -65,9 +65,32 @@ static int page_fault(struct cpu *cpu, uint64_t linear, uint32_t error)
     return CPU_FAULT;
 }
 
+uint32_t mmu_read_page(const struct cpu *cpu, uint64_t address)
+{
+    if (unlikely(cpu->s.smm) && physmem_smram_covers(cpu->memory, address, false))
+        return physmem_smram_page(cpu->memory, address);
+    return physmem_read_page(cpu->memory, address);
+}
+
+uint32_t mmu_write_page(const struct cpu *cpu, uint64_t address)
+{
+    if (unlikely(cpu->s.smm) && physmem_smram_covers(cpu->memory, address, false))
+        return physmem_smram_page(cpu->memory, address);
+    return physmem_write_page(cpu->memory, address);
+}
+
+/* Where SMRAM is open for fetches only, data has no memory there: no TLB entry
+ * is made, and each page's first fetch comes here. */
+static uint32_t fetch_page(const struct cpu *cpu, uint64_t address)
+{
+    if (unlikely(cpu->s.smm) && physmem_smram_covers(cpu->memory, address, true))
+        return physmem_smram_page(cpu->memory, address);
+    return physmem_read_page(cpu->memory, address);
+}
+
 static uint64_t read_entry(const struct cpu *cpu, uint64_t address, unsigned bytes)
 {
-    uint32_t page = physmem_read_page(cpu->memory, address);
+    uint32_t page = mmu_read_page(cpu, address);
     if (page >= PHYSMEM_DISCARD)
         return bits_ones(bytes);
     const uint8_t *host = physmem_host(cpu->memory, page) + (address & PAGE_MASK);
@@ -229,12 +252,12 @@ static void commit_walk(struct cpu *cpu, struct walk *walk, bool write)
     unsigned bytes = cpu_long_mode(cpu) || cpu->s.cr4 & CR4_PAE ? 8 : 4;
     for (unsigned i = 0; i < walk->levels; i++) {
         uint64_t address = walk->entry[i].address;
-        uint32_t page = physmem_write_page(cpu->memory, address);
+        uint32_t page = mmu_write_page(cpu, address);
         uint64_t wanted = walk->entry[i].value | PTE_A;
         if (i + 1 == walk->levels && write)
             wanted |= PTE_D;
         if (page >= PHYSMEM_DISCARD || cpu->memory->flags[page] & PHYSMEM_ROM) {
-            page = physmem_read_page(cpu->memory, address);
+            page = mmu_read_page(cpu, address);
             if (page < PHYSMEM_DISCARD)
                 note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, bytes == 4);
             continue;
@@ -257,8 +280,8 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
 {
     struct tlb_entry *entry = &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
     uint64_t page_linear = linear & ~(uint64_t)PAGE_MASK;
-    uint32_t read_page = physmem_read_page(cpu->memory, walk->physical);
-    uint32_t write_page = physmem_write_page(cpu->memory, walk->physical);
+    uint32_t read_page = mmu_read_page(cpu, walk->physical);
+    uint32_t write_page = mmu_write_page(cpu, walk->physical);
     bool by_key;
     entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
     if (read_page >= PHYSMEM_DISCARD)
@@ -295,7 +318,7 @@ static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enu
     /* A first write is the moment a page stops being CLEAN; only after that
      * can its write tag be given out. */
     if (access == ACCESS_WRITE) {
-        uint32_t page = physmem_write_page(cpu->memory, walk.physical);
+        uint32_t page = mmu_write_page(cpu, walk.physical);
         if (page < PHYSMEM_DISCARD && page < cpu->memory->ram_pages)
             physmem_dirty(cpu->memory, page);
     }
@@ -329,14 +352,14 @@ int mmu_fetch(struct cpu *cpu, uint64_t linear, uint32_t *page)
     enum mmu_index index = current_index(cpu);
     if (translate(cpu, index, linear, ACCESS_FETCH, &physical))
         return CPU_FAULT;
-    *page = physmem_read_page(cpu->memory, physical);
+    *page = fetch_page(cpu, physical);
     return 0;
 }
 
 /* Reads a piece inside one page. */
 static void read_physical(struct cpu *cpu, uint64_t physical, uint8_t *value, unsigned bytes)
 {
-    uint32_t page = physmem_read_page(cpu->memory, physical);
+    uint32_t page = mmu_read_page(cpu, physical);
     if (page < PHYSMEM_DISCARD) {
         memcpy(value, physmem_host(cpu->memory, page) + (physical & PAGE_MASK), bytes);
         return;
@@ -355,7 +378,7 @@ static void read_physical(struct cpu *cpu, uint64_t physical, uint8_t *value, un
 
 static void write_physical(struct cpu *cpu, uint64_t physical, const uint8_t *value, unsigned bytes)
 {
-    uint32_t page = physmem_write_page(cpu->memory, physical);
+    uint32_t page = mmu_write_page(cpu, physical);
     if (page == PHYSMEM_DISCARD)
         return;
     if (page < PHYSMEM_DISCARD) {
@@ -535,7 +558,7 @@ static uint32_t debug_page(const struct cpu *cpu, uint64_t linear)
     struct walk walk;
     if (walk_tables(cpu, wrap_linear(cpu, linear), &walk))
         return PHYSMEM_MMIO;
-    return physmem_read_page(cpu->memory, walk.physical);
+    return mmu_read_page(cpu, walk.physical);
 }
 
 static unsigned debug_access(struct cpu *cpu, uint64_t linear, uint8_t *bytes, unsigned length, bool write)

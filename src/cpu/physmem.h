@@ -32,6 +32,17 @@
 
 #define PHYSMEM_LOW_PAGES 256 /* the first MiB is mapped page by page */
 
+/* What a vCPU in SMM sees at A0000h-BFFFFh. Every other agent sees what
+ * low_read and low_write say. */
+#define PHYSMEM_SMRAM_FIRST 0xa0u /* pages */
+#define PHYSMEM_SMRAM_END 0xc0u
+enum physmem_smram {
+    PHYSMEM_SMRAM_OFF,  /* what every other agent sees */
+    PHYSMEM_SMRAM_ALL,  /* the RAM there */
+    PHYSMEM_SMRAM_CODE, /* the RAM for instruction fetches, else as OFF */
+    PHYSMEM_SMRAM_STATES
+};
+
 /* Who must hear of writes to tracked pages: the TLBs and the block cache. */
 struct physmem_listener {
     void *context;
@@ -60,6 +71,7 @@ struct physmem {
     uint32_t low_read[PHYSMEM_LOW_PAGES];  /* backing page or PHYSMEM_* */
     uint32_t low_write[PHYSMEM_LOW_PAGES];
     uint64_t a20_mask;    /* ANDed to every physical address */
+    enum physmem_smram smram;
     uint32_t *dirty;      /* RAM pages written since physmem_clean, any order */
     uint32_t dirty_count;
     struct physmem_listener listener;
@@ -83,7 +95,23 @@ void physmem_free(struct physmem *memory);
 uint32_t physmem_read_page(const struct physmem *memory, uint64_t address);
 uint32_t physmem_write_page(const struct physmem *memory, uint64_t address);
 
-/* Maps low page `page` (0..255). Call physmem_remapped after a batch. */
+/* Whether a vCPU in SMM finds RAM at `address` for fetches, or for data,
+ * whatever the map says. Its backing page is the page of its own number. */
+static inline bool physmem_smram_covers(const struct physmem *memory, uint64_t address, bool fetch)
+{
+    uint64_t page = (address & memory->a20_mask) >> PAGE_SHIFT;
+    return page - PHYSMEM_SMRAM_FIRST < PHYSMEM_SMRAM_END - PHYSMEM_SMRAM_FIRST
+           && (memory->smram == PHYSMEM_SMRAM_ALL
+               || (fetch && memory->smram == PHYSMEM_SMRAM_CODE));
+}
+
+static inline uint32_t physmem_smram_page(const struct physmem *memory, uint64_t address)
+{
+    return (uint32_t)((address & memory->a20_mask) >> PAGE_SHIFT);
+}
+
+/* Maps low page `page` (0..255). Call physmem_remapped after a batch, and after
+ * a change of `smram`. */
 void physmem_map_low(struct physmem *memory, unsigned page, uint32_t read, uint32_t write);
 void physmem_set_a20(struct physmem *memory, bool enabled);
 void physmem_remapped(struct physmem *memory);

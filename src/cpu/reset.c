@@ -44,6 +44,7 @@ static void reset_registers(struct cpu *cpu)
     s->nmi_blocked = s->nmi_pending = 0;
     s->smi_pending = s->init_pending = 0;
     s->smm = 0;
+    s->smm_debug = s->smi_cause = 0;
     s->monitor_armed = 0;
     s->monitor_address = 0;
     s->pending_debug = 0;

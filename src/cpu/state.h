@@ -96,16 +96,18 @@ struct cpu_state {
     uint8_t shadow_sti;         /* interrupts are inhibited for one instruction */
     uint8_t shadow_mov_ss;      /* the same, and debug traps with them */
     uint8_t nmi_blocked;        /* until IRET */
-    uint8_t nmi_pending;
+    uint8_t nmi_pending;        /* how many: see machine_cpu_nmi */
     uint8_t smi_pending;
     uint8_t init_pending;
     uint8_t pad_flow;
-    uint8_t smm;
+    uint8_t smm;                /* in SMM; 2: NMIs were blocked before */
     uint8_t yield;              /* a PAUSE was executed and other vCPUs exist: give up the turn */
     uint8_t monitor_armed;
     uint64_t monitor_address;
     uint64_t pending_debug;     /* DR6 bits to report at the next boundary */
-    uint8_t pad[32];
+    uint64_t smm_debug;         /* pending_debug of what an SMI interrupted */
+    uint64_t smi_cause;         /* cpu_smi_cause of the pending SMI */
+    uint8_t pad[16];
 };
 
 _Static_assert(sizeof(struct cpu_state) % 32 == 0, "no implicit tail padding");

@@ -1,12 +1,13 @@
 /*
- * The board pc-1; see board.h. Port and interrupt assignments are those of the
- * PC/AT and of the Intel 82371SB (PIIX3) data sheet, 290550-002.
+ * The board pc-2, and pc-1, whose firmware finds SMM set up already; see
+ * board.h. Port and interrupt assignments are those of the PC/AT and of the
+ * Intel 82371SB (PIIX3) data sheet, 290550-002.
  *
  * Every reset source (CF9h, port 92h, keyboard controller) resets the whole
  * machine, as firmware for this kind of board expects.
  *
  * Not modelled: FERR# (the vCPUs do not report x87 errors through IRQ 13),
- * SMI delivery, floppy controller, parallel port, video, HPET.
+ * floppy controller, parallel port, video, HPET.
  */
 #include "machine/board.h"
 
@@ -84,6 +85,15 @@ static void reset_register(void *context, bool hard)
     struct board *board = context;
     (void)hard;
     machine_reset_request(board->machine);
+}
+
+/* SMI# of the PM function goes to the boot vCPU, the only one whose SMBASE
+ * this board's firmware moves. */
+static void set_smi(void *receiver, unsigned input, bool level)
+{
+    struct board *board = receiver;
+    if (level)
+        machine_cpu_smi(board->machine, input);
 }
 
 static void power_off(void *context)
@@ -248,6 +258,7 @@ static void init_pci(struct board *board)
         .clock = &machine->clock,
         .events = &machine->events,
         .sci = irq_line(board, BOARD_IRQ_SCI, 9),
+        .smi = { description_version(machine->description) >= 2 ? set_smi : NULL, board, 0 },
         .power_off = power_off,
         .context = board,
         .ports = &machine->ports,

@@ -1,5 +1,5 @@
 /*
- * The board pc-1: Intel 440FX with PIIX3 and the PIIX4 power-management
+ * The board pc-2: Intel 440FX with PIIX3 and the PIIX4 power-management
  * function, as QEMU's "pc" machine presents it to SeaBIOS and to guests.
  * It owns the chips, maps them to ports and addresses, and wires their lines.
  */

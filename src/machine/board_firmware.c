@@ -185,6 +185,7 @@ static int add_tables(struct board *board)
     acpi_tables_build(&board->acpi, &acpi);
     const struct smbios_config smbios = {
         machine->cpu_count, machine->memory.low_bytes, machine->memory.high_bytes,
+        machine->description->machine,
     };
     smbios_tables_build(&board->smbios, &smbios);
     TRY(fw_cfg_add_file(fw_cfg, ACPI_FILE_RSDP, board->acpi.rsdp, sizeof board->acpi.rsdp));

@@ -17,6 +17,8 @@ void machine_cpu_interrupt(struct machine *machine, unsigned cpu, bool level);
 /* Edge signals. STARTUP is ignored unless the vCPU waits for it. */
 void machine_cpu_nmi(struct machine *machine, unsigned cpu);
 void machine_cpu_smi(struct machine *machine, unsigned cpu);
+/* The same as a recording tells it: `cause` as of cpu_smi_cause. */
+void machine_cpu_smi_caused(struct machine *machine, unsigned cpu, uint64_t cause);
 void machine_cpu_init(struct machine *machine, unsigned cpu);
 void machine_cpu_startup(struct machine *machine, unsigned cpu, uint8_t vector);
 

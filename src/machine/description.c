@@ -19,10 +19,19 @@
 
 #define RTC_BASE_DEFAULT 1704067200 /* 2024-01-01 00:00:00 UTC */
 
+unsigned description_version(const struct description *description)
+{
+    static const char *const names[] = {"pc-1", "pc-2"};
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(description->machine, names[i]) == 0)
+            return i + 1;
+    return 0;
+}
+
 void description_init(struct description *description)
 {
     memset(description, 0, sizeof *description);
-    strcpy(description->machine, "pc-1");
+    strcpy(description->machine, DESCRIPTION_MACHINE);
     strcpy(description->boot, "cd");
     description->memory_bytes = 128ull << 20;
     description->cpus = 1;
@@ -405,6 +414,8 @@ static int check_whole(const struct description *d, struct error *error)
     if (!good)
         return error_set(error, ERROR_FORMAT,
                          "machine description: a file index is outside the list of files");
+    if (!description_version(d))
+        return error_set(error, ERROR_FORMAT, "machine description: no such machine");
     if (d->memory_bytes % (1u << 20))
         return error_set(error, ERROR_FORMAT,
                          "machine description: memory_bytes is not a multiple of 1 MiB");

@@ -54,8 +54,10 @@ struct description_module {
     char text[DESCRIPTION_TEXT];  /* what follows the file's name in its command line */
 };
 
+#define DESCRIPTION_MACHINE "pc-2" /* the newest version */
+
 struct description {
-    char machine[16];             /* machine version: "pc-1" */
+    char machine[16];             /* DESCRIPTION_MACHINE or an older version */
     char cpu[DESCRIPTION_TEXT];   /* -cpu: model and features */
     uint64_t memory_bytes;
     uint32_t cpus;                /* 1..64 */
@@ -79,7 +81,11 @@ struct description {
     uint32_t file_count;
 };
 
-/* Defaults: pc-1, 128 MiB, 1 vCPU, quantum 50000, 1 ns an instruction, seed 0,
+/* The version of the machine that the description names: 1 for "pc-1" ..., 0
+ * for a name that is none. What a guest could see of a version never changes. */
+unsigned description_version(const struct description *description);
+
+/* Defaults: the newest machine, 128 MiB, 1 vCPU, quantum 50000, 1 ns an instruction, seed 0,
  * RTC at 2024-01-01, serial port 0, no files. */
 void description_init(struct description *description);
 

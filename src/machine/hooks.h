@@ -29,7 +29,7 @@ enum cpu_signal {
     SIGNAL_NMI,
     SIGNAL_INIT,
     SIGNAL_STARTUP, /* value: the vector */
-    SIGNAL_SMI,
+    SIGNAL_SMI,     /* value: cpu_smi_cause, 0 when no own port access brought it */
     SIGNAL_RESET,   /* of the whole machine; told for vCPU 0 */
 };
 

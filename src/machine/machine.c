@@ -252,16 +252,34 @@ void machine_cpu_interrupt(struct machine *machine, unsigned cpu, bool level)
         cpu_attention(machine->cpus[cpu]);
 }
 
+/* One NMI can wait while one is served. Two can wait for a vCPU that is not
+ * serving any: it would have taken the first by now, but for the turns that
+ * vCPUs take. */
 void machine_cpu_nmi(struct machine *machine, unsigned cpu)
 {
-    machine->cpus[cpu]->s.nmi_pending = 1;
+    struct cpu_state *s = &machine->cpus[cpu]->s;
+    if (s->nmi_pending < (s->nmi_blocked ? 1 : 2))
+        s->nmi_pending++;
     notice_signal(machine, cpu, SIGNAL_NMI, 0);
+}
+
+void machine_cpu_smi_caused(struct machine *machine, unsigned cpu, uint64_t cause)
+{
+    struct cpu_state *s = &machine->cpus[cpu]->s;
+    if (!s->smi_pending)
+        s->smi_cause = s->smm ? 0 : cause;
+    s->smi_pending = 1;
+    notice_signal(machine, cpu, SIGNAL_SMI, cause);
 }
 
 void machine_cpu_smi(struct machine *machine, unsigned cpu)
 {
-    machine->cpus[cpu]->s.smi_pending = 1;
-    notice_signal(machine, cpu, SIGNAL_SMI, 0);
+    const struct cpu *target = machine->cpus[cpu];
+    uint64_t cause = 0;
+    if (machine->running_cpu == target && machine->port_access.bytes)
+        cause = cpu_smi_cause(target, machine->port_access.port, machine->port_access.bytes,
+                              machine->port_access.in);
+    machine_cpu_smi_caused(machine, cpu, cause);
 }
 
 void machine_cpu_init(struct machine *machine, unsigned cpu)
@@ -273,7 +291,7 @@ void machine_cpu_init(struct machine *machine, unsigned cpu)
 void machine_cpu_startup(struct machine *machine, unsigned cpu, uint8_t vector)
 {
     struct cpu *target = machine->cpus[cpu];
-    if (target->s.init_pending) {
+    if (target->s.init_pending && !target->s.smm) {
         /* INIT and STARTUP sent in a row, before the vCPU's turn came. */
         target->s.init_pending = 0;
         cpu_init_signal(target);
@@ -289,7 +307,7 @@ void machine_cpu_startup(struct machine *machine, unsigned cpu, uint8_t vector)
 static bool runnable(const struct cpu *cpu)
 {
     const struct cpu_state *s = &cpu->s;
-    if (s->activity == CPU_RUNNING || s->activity == CPU_SHUTDOWN || s->init_pending)
+    if (s->activity == CPU_RUNNING || s->activity == CPU_SHUTDOWN || (s->init_pending && !s->smm))
         return true;
     if (s->activity == CPU_WAIT_SIPI)
         return false;

@@ -71,6 +71,8 @@ struct machine {
     /* The slice that is running, none when running_cpu is NULL. */
     struct cpu *running_cpu;
     uint64_t slice_start; /* clock.instructions when it began */
+    /* Its access to a port that is under way; 0 bytes: none. */
+    struct { uint16_t port; uint8_t bytes; bool in; } port_access;
 
     /* The count just after the last instruction that each vCPU ran; 0: none yet.
      * Not state: for debuggers. Who restores state may restore this. */

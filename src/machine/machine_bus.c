@@ -26,18 +26,33 @@ static uint64_t observe(struct machine *machine, const struct cpu *cpu, enum obs
     return machine->hooks.observe(machine->hooks.context, cpu->s.index, kind, address, bytes, live);
 }
 
+static void begin_access(struct machine *machine, uint16_t port, unsigned bytes, bool in)
+{
+    machine->port_access.port = port;
+    machine->port_access.bytes = (uint8_t)bytes;
+    machine->port_access.in = in;
+}
+
 static uint64_t port_read(void *context, struct cpu *cpu, uint16_t port, unsigned bytes)
 {
     struct machine *machine = at_now(context, cpu);
-    uint64_t live = machine->hooks.isolated ? 0 : bus_read(&machine->ports, port, bytes);
+    uint64_t live = 0;
+    if (!machine->hooks.isolated) {
+        begin_access(machine, port, bytes, true);
+        live = bus_read(&machine->ports, port, bytes);
+        machine->port_access.bytes = 0;
+    }
     return observe(machine, cpu, OBSERVE_PORT_READ, port, bytes, live);
 }
 
 static void port_write(void *context, struct cpu *cpu, uint16_t port, uint64_t value, unsigned bytes)
 {
     struct machine *machine = at_now(context, cpu);
-    if (!machine->hooks.isolated)
-        bus_write(&machine->ports, port, value, bytes);
+    if (machine->hooks.isolated)
+        return;
+    begin_access(machine, port, bytes, false);
+    bus_write(&machine->ports, port, value, bytes);
+    machine->port_access.bytes = 0;
 }
 
 static uint64_t mmio_read(void *context, struct cpu *cpu, uint64_t address, unsigned bytes)

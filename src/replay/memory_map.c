@@ -5,6 +5,9 @@
 
 #include "replay/trace_codec.h"
 
+#define A20_OPEN 1
+#define SMRAM_SHIFT 1
+
 enum page_kind { PAGE_OWN, PAGE_DEVICE, PAGE_NOTHING, PAGE_BACKING };
 
 /* One run: pages, and the backing page of the first. */
@@ -51,7 +54,8 @@ static void put_runs(struct memory_map *map, const uint32_t *entries)
 void memory_map_take(struct memory_map *map, const struct physmem *memory)
 {
     memset(map, 0, sizeof *map);
-    map->payload[map->length++] = memory->a20_mask == ~0ull;
+    map->payload[map->length++] =
+        (uint8_t)((memory->a20_mask == ~0ull ? A20_OPEN : 0) | memory->smram << SMRAM_SHIFT);
     put_runs(map, memory->low_read);
     put_runs(map, memory->low_write);
 }
@@ -91,7 +95,9 @@ bool memory_map_apply(struct physmem *memory, const uint8_t *payload, uint32_t l
 {
     uint32_t reads[PHYSMEM_LOW_PAGES], writes[PHYSMEM_LOW_PAGES];
     uint64_t offset = 1;
-    if (length < 1 || payload[0] > 1 || !take_runs(memory, reads, payload, length, &offset) ||
+    if (length < 1 || payload[0] >> SMRAM_SHIFT >= PHYSMEM_SMRAM_STATES)
+        return false;
+    if (!take_runs(memory, reads, payload, length, &offset) ||
         !take_runs(memory, writes, payload, length, &offset) || offset != length)
         return false;
     for (uint32_t page = 0; page < PHYSMEM_LOW_PAGES; page++) {
@@ -101,7 +107,8 @@ bool memory_map_apply(struct physmem *memory, const uint8_t *payload, uint32_t l
     }
     for (uint32_t page = 0; page < PHYSMEM_LOW_PAGES; page++)
         physmem_map_low(memory, page, reads[page], writes[page]);
-    physmem_set_a20(memory, payload[0] != 0);
+    memory->smram = (enum physmem_smram)(payload[0] >> SMRAM_SHIFT);
+    physmem_set_a20(memory, payload[0] & A20_OPEN);
     physmem_remapped(memory);
     return true;
 }

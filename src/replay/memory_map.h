@@ -1,6 +1,6 @@
 /*
- * The map of the first MiB and the A20 gate as a record's payload: what PAM
- * registers, SMRAM and gate make of them. Isolated replay has no chipset and
+ * The map of the first MiB, with what SMM sees of it, and the A20 gate as a
+ * record's payload: what PAM registers, SMRAM and gate make of them. Isolated replay has no chipset and
  * takes the map from the trace.
  */
 #ifndef REPLAY_MEMORY_MAP_H
@@ -13,9 +13,10 @@
 
 #define MEMORY_MAP_PAYLOAD 4096
 
-/* A gate byte (A20 open), then for reads and for writes runs of pages: a
- * varint length, a byte what they are: 0 RAM at its own address, 1 device
- * space, 2 nothing takes the writes, 3 backing pages from a varint on.
+/* A byte of switches (bit 0: A20 open, the bits above: enum physmem_smram),
+ * then for reads and for writes runs of pages: a varint length, a byte what
+ * they are: 0 RAM at its own address, 1 device space, 2 nothing takes the
+ * writes, 3 backing pages from a varint on.
  * Plain data. */
 struct memory_map {
     uint32_t length;

@@ -178,7 +178,7 @@ static void feed_signal(struct player *player, const struct trace_event *event)
     case TRACE_CPU_STARTUP:
         machine_cpu_startup(machine, event->cpu, (uint8_t)event->value);
         break;
-    case TRACE_CPU_SMI: machine_cpu_smi(machine, event->cpu); break;
+    case TRACE_CPU_SMI: machine_cpu_smi_caused(machine, event->cpu, event->value); break;
     default: machine_reset_request(machine);
     }
 }

@@ -183,7 +183,7 @@ static void test_smbios(void **state)
 {
     (void)state;
     static struct smbios_tables smbios;
-    const struct smbios_config config = { 64, 0xc0000000ull, 40ull << 30 };
+    const struct smbios_config config = { 64, 0xc0000000ull, 40ull << 30, "pc-1" };
     smbios_tables_build(&smbios, &config);
     assert_int_equal(sum(smbios.anchor, 31), 0);
     assert_int_equal(sum(smbios.anchor + 16, 15), 0);

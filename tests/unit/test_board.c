@@ -1,5 +1,5 @@
 /*
- * The board pc-1 by its ports, with a machine around it that has memory,
+ * The board by its ports, with a machine around it that has memory,
  * clock, events and busses but vCPUs that never run: what the board asks of
  * the machine is noted here instead of being done.
  */

@@ -79,7 +79,7 @@ static void defaults(void **state)
     assert_int_equal(decode(&d, ""), 0);
     assert_int_equal(d.memory_bytes, 128 << 20);
     assert_int_equal(d.cpus, 1);
-    assert_string_equal(d.machine, "pc-1");
+    assert_string_equal(d.machine, DESCRIPTION_MACHINE);
     assert_int_equal(d.kernel, -1);
 }
 

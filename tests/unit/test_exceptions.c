@@ -535,7 +535,7 @@ static void smi_and_rsm(void **state)
     assert_int_equal(b->cpu->s.smm, 1);
     assert_int_equal(b->cpu->s.seg[CS].base, 0x30000);
     assert_int_equal(b->cpu->s.cr0 & (CR0_PE | CR0_PG), 0);
-    assert_int_equal(bench_get(b, 0x3fef8 + 4, 4), 0x20064);
+    assert_int_equal(bench_get(b, 0x3fef8 + 4, 4), 0x30064);
     run(b, 1);
     assert_memory_equal(&b->cpu->s, &before, sizeof before);
 }

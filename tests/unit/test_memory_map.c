@@ -49,12 +49,14 @@ static void there_and_back(void **state)
                             any_entry(&a, &seed, page, true));
         }
         physmem_set_a20(&a, round & 1);
+        a.smram = (enum physmem_smram)(round / 2 % PHYSMEM_SMRAM_STATES);
         memory_map_take(&map, &a);
         assert_true(map.length <= MEMORY_MAP_PAYLOAD && map.length <= TRACE_PAYLOAD_BYTES);
         assert_true(memory_map_apply(&b, map.payload, map.length));
         assert_memory_equal(a.low_read, b.low_read, sizeof a.low_read);
         assert_memory_equal(a.low_write, b.low_write, sizeof a.low_write);
         assert_int_equal(a.a20_mask, b.a20_mask);
+        assert_int_equal(a.smram, b.smram);
         memory_map_take(&again, &b);
         assert_true(memory_map_equal(&map, &again));
     }

@@ -150,7 +150,7 @@ static void test_identities(void **state)
     assert_int_equal(config_read(f, IDE, 0, 4), 0x70108086);
     assert_int_equal(config_read(f, IDE, 8, 4) >> 8, 0x010180);
     assert_int_equal(config_read(f, PM, 0, 4), 0x71138086);
-    assert_int_equal(config_read(f, PM, 0x5b, 1), 0x02);
+    assert_int_equal(config_read(f, PM, 0x5b, 1), 0x00);
     assert_int_equal(config_read(f, PCI_DEVFN(1, 2), 0, 4), 0xffffffff);
     config_write(f, HOST, 0, 0, 4); /* identity is read-only */
     assert_int_equal(config_read(f, HOST, 0, 4), 0x12378086);
@@ -274,6 +274,29 @@ static void test_pam(void **state)
     assert_int_equal(page_read(f, 0xfffff), rom + 63);
 }
 
+/* What SMM sees at A0000h for data and fetches, and what the others see. */
+static void test_smram_states(void **state)
+{
+    struct fixture *f = *state;
+    static const struct { uint8_t value; bool data, fetch, others; } rows[] = {
+        { 0x02, false, false, false }, { 0x0a, true, true, false }, { 0x2a, false, true, false },
+        { 0x4a, true, true, true }, { 0x6a, false, true, false }, { 0x42, false, false, false },
+        { 0x22, false, false, false }, { 0x1a, true, true, false },
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        config_write(f, HOST, 0x72, rows[i].value, 1);
+        assert_int_equal(physmem_smram_covers(&f->memory, 0xa0000, false), rows[i].data);
+        assert_int_equal(physmem_smram_covers(&f->memory, 0xbffff, false), rows[i].data);
+        assert_int_equal(physmem_smram_covers(&f->memory, 0xbf000, true), rows[i].fetch);
+        assert_int_equal(page_read(f, 0xa0000), rows[i].others ? 0xa0 : PHYSMEM_MMIO);
+        assert_int_equal(page_read(f, 0xbf000), rows[i].others ? 0xbf : PHYSMEM_MMIO);
+        assert_false(physmem_smram_covers(&f->memory, 0x9ffff, true));
+        assert_false(physmem_smram_covers(&f->memory, 0xc0000, true));
+    }
+    pci_reset(&f->pci);
+    assert_false(physmem_smram_covers(&f->memory, 0xa0000, true));
+}
+
 static void test_smram(void **state)
 {
     struct fixture *f = *state;
@@ -305,7 +328,6 @@ static void test_pm_timer(void **state)
     assert_int_equal(bus_read(&f->ports, 0x608, 4), 3579545);
     bus_write(&f->ports, 0xb2, PIIX4PM_ACPI_ENABLE, 1);
     assert_int_equal(bus_read(&f->ports, 0x604, 2), 1);
-    assert_int_equal(f->smis, 1);
     bus_write(&f->ports, 0x602, 0x0001, 2); /* overflow enable */
     uint64_t due = events_deadline(&f->events, f->pm.timer);
     assert_int_equal(due, clock_ticks_to_ns(1u << 23, 3579545));
@@ -321,6 +343,28 @@ static void test_pm_timer(void **state)
     assert_int_equal(f->irqs, 0);
     assert_int_equal(events_deadline(&f->events, f->pm.timer),
                      clock_ticks_to_ns(2u << 23, 3579545));
+}
+
+/* An SMI needs both enables; SCI_EN follows the command without them. */
+static void test_smi(void **state)
+{
+    struct fixture *f = *state;
+    static const struct { uint8_t apmc_en, smi_en, smis; } rows[] = {
+        { 0, 0, 0 }, { 2, 0, 0 }, { 0, 1, 0 }, { 2, 1, 1 }, { 0xfd, 1, 0 }, { 2, 0xfe, 0 },
+    };
+    pm_enable(f);
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unsigned before = f->smis;
+        config_write(f, PM, 0x5b, rows[i].apmc_en, 1);
+        bus_write(&f->ports, 0x628, rows[i].smi_en, 1);
+        bus_write(&f->ports, 0xb3, 0x55, 1); /* the status port does nothing */
+        assert_int_equal(f->smis, before);
+        bus_write(&f->ports, 0xb2, i, 1);
+        assert_int_equal(f->smis, before + rows[i].smis);
+        assert_int_equal(bus_read(&f->ports, 0xb2, 2), 0x5500 | i);
+    }
+    pci_reset(&f->pci);
+    assert_int_equal(config_read(f, PM, 0x5b, 1), 0);
 }
 
 static void test_power(void **state)
@@ -381,6 +425,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_identities), TEST(test_mechanism), TEST(test_io_bar), TEST(test_wide_bar),
         TEST(test_interrupt_routing), TEST(test_pam), TEST(test_smram), TEST(test_pm_timer),
+        TEST(test_interrupt_routing), TEST(test_pam), TEST(test_smram_states), TEST(test_pm_timer),
+        TEST(test_interrupt_routing), TEST(test_pam), TEST(test_smi), TEST(test_pm_timer),
         TEST(test_power), TEST(test_smbus), TEST(test_hostile_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

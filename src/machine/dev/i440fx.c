@@ -1,10 +1,12 @@
 /*
  * Intel 440FX host bridge; see i440fx.h. Data sheet 290549-001.
  *
+ * SMRAM is the RAM under the video window. A vCPU in SMM sees it while
+ * G_SMRAME is set (with D_CLS: for instruction fetches only), everyone while
+ * D_OPEN is set too. D_OPEN with D_CLS, which the data sheet forbids, is D_CLS.
+ *
  * Not modelled: DRAM timing and row boundaries, the fixed DRAM hole (FDHC),
- * ERRCMD/ERRSTS, the turbo reset control register (port CF9h is the board's),
- * and the difference between SMM and normal accesses to the video window
- * (only D_OPEN shows the RAM there).
+ * ERRCMD/ERRSTS, the turbo reset control register (port CF9h is the board's).
  */
 #include "machine/dev/i440fx.h"
 
@@ -56,10 +58,14 @@ static void map_apply(void *device)
         map_pages(i440fx, PAGE_OF(0xc0000) + 4 * i, 4, (i & 1 ? pam >> 4 : pam) & 3);
     }
     uint8_t smram = config[REGISTER_SMRAM];
-    bool open = (smram & SMRAM_OPEN) && (smram & SMRAM_ENABLE) && !(smram & SMRAM_CLOSED);
-    for (unsigned page = PAGE_OF(0xa0000); page < PAGE_OF(0xc0000); page++)
+    bool enabled = smram & SMRAM_ENABLE, closed = smram & SMRAM_CLOSED;
+    bool open = enabled && (smram & SMRAM_OPEN) && !closed;
+    for (unsigned page = PHYSMEM_SMRAM_FIRST; page < PHYSMEM_SMRAM_END; page++)
         physmem_map_low(i440fx->memory, page, open ? page : PHYSMEM_MMIO,
                         open ? page : PHYSMEM_MMIO);
+    i440fx->memory->smram = !enabled ? PHYSMEM_SMRAM_OFF
+                            : closed ? PHYSMEM_SMRAM_CODE
+                                     : PHYSMEM_SMRAM_ALL;
     physmem_remapped(i440fx->memory);
 }
 

@@ -1,12 +1,16 @@
 /*
  * PIIX4 power management; see piix4pm.h. Data sheet 290562-001, chapter 7.
  *
- * There is no SMI handler on this board: what such a handler does on the
- * commands ACPI_ENABLE and ACPI_DISABLE (switching SCI_EN) is done here.
- * No device sits on the SMBus, so that every transaction ends with DEV_ERR.
+ * The firmware of this kind of machine leaves the commands ACPI_ENABLE and
+ * ACPI_DISABLE to the board: what an SMI handler does on them (switching
+ * SCI_EN) is done here, with the SMI or without. No device sits on the SMBus,
+ * so that every transaction ends with DEV_ERR.
  *
- * Not modelled: sleep states other than soft off, clock throttling, device
- * monitors and their SMIs, resume events, RTC wake, the SMBus slave.
+ * An SMI is a pulse: the status bits of its source (GLBSTS) are not set, and
+ * GLBCTL.EOS is only stored.
+ *
+ * Not modelled: sleep states other than soft off, clock throttling, SMIs other
+ * than that of the APM port, resume events, RTC wake, the SMBus slave.
  */
 #include "machine/dev/piix4pm.h"
 
@@ -33,6 +37,9 @@
 #define GPSTS 0x0c
 #define GPEN 0x0e
 #define CONTROL_FIRST 0x10
+#define GLBCTL 0x28
+
+#define SMI_EN 0x01 /* in GLBCTL */
 
 #define TMROF_STS 0x0001
 #define PWRBTN_STS 0x0100
@@ -226,7 +233,8 @@ void piix4pm_apm_write(void *device, uint64_t offset, uint64_t value, unsigned b
     else if (value == PIIX4PM_ACPI_DISABLE)
         pm->s.pmcntrl &= ~SCI_EN;
     update(pm);
-    if (pm->function.s.config[REGISTER_DEVACTB + 3] & DEVACTB_APMC_EN)
+    if ((pm->function.s.config[REGISTER_DEVACTB + 3] & DEVACTB_APMC_EN) &&
+        (pm->s.control[GLBCTL - CONTROL_FIRST] & SMI_EN))
         line_pulse(&pm->wiring.smi);
 }
 
@@ -285,7 +293,8 @@ void piix4pm_init(struct piix4pm *pm, struct pci *pci, uint8_t devfn,
     pci_default32(function, REGISTER_PMBA, 0x00000001, 0x0000ffc0);
     for (unsigned i = 0x44; i < REGISTER_PMREGMISC; i++) /* counters and device activity */
         pci_default8(function, i, 0, 0xff);
-    function->s.config[REGISTER_DEVACTB + 3] = DEVACTB_APMC_EN;
+    if (!wiring->smi.set) /* firmware that finds this set does not try to use SMM */
+        function->s.config[REGISTER_DEVACTB + 3] = DEVACTB_APMC_EN;
     pci_default8(function, REGISTER_PMREGMISC, 0, PMREGMISC_PMIOSE);
     pci_default32(function, REGISTER_SMBBA, 0x00000001, 0x0000fff0);
     pci_default8(function, REGISTER_SMBHSTCFG, 0, 0x0f);

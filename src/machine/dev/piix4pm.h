@@ -44,7 +44,7 @@ struct piix4pm_wiring {
     const struct clock *clock;
     struct events *events;
     struct line sci;
-    struct line smi; /* an edge per APMC write when DEVACTB.APMC_EN is set */
+    struct line smi; /* an edge per APMC write with DEVACTB.APMC_EN and GLBCTL.SMI_EN */
     void (*power_off)(void *context); /* soft-off state entered */
     void *context;
     struct bus *ports;

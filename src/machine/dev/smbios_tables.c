@@ -47,9 +47,9 @@ static void structure(struct smbios_tables *smbios, uint8_t type, uint16_t handl
         smbios->largest = smbios->size - start;
 }
 
-static void bios(struct smbios_tables *smbios)
+static void bios(struct smbios_tables *smbios, const char *machine)
 {
-    static const char *const strings[] = { MAKER, "pc-1", "01/01/2024", NULL };
+    const char *const strings[] = { MAKER, machine, "01/01/2024", NULL };
     uint8_t body[24] = { 0 };
     body[4] = 1;                 /* vendor */
     body[5] = 2;                 /* version */
@@ -63,9 +63,9 @@ static void bios(struct smbios_tables *smbios)
     structure(smbios, 0, HANDLE_BIOS, body, sizeof body, strings);
 }
 
-static void system_information(struct smbios_tables *smbios)
+static void system_information(struct smbios_tables *smbios, const char *machine)
 {
-    static const char *const strings[] = { MAKER, "Groundhog PC", "pc-1", NULL };
+    const char *const strings[] = { MAKER, "Groundhog PC", machine, NULL };
     uint8_t body[27] = { 0 };
     body[4] = 1;
     body[5] = 2;
@@ -197,8 +197,8 @@ void smbios_tables_build(struct smbios_tables *smbios, const struct smbios_confi
 {
     static const char *const none[] = { NULL };
     memset(smbios, 0, sizeof *smbios);
-    bios(smbios);
-    system_information(smbios);
+    bios(smbios, config->machine);
+    system_information(smbios, config->machine);
     enclosure(smbios);
     for (unsigned i = 0; i < config->cpus; i++)
         processor(smbios, i);

@@ -18,6 +18,7 @@ struct smbios_config {
     uint32_t cpus;
     uint64_t low_bytes;  /* RAM from address 0 */
     uint64_t high_bytes; /* RAM from 4 GiB */
+    const char *machine; /* its version's name */
 };
 
 struct smbios_tables {
