@@ -69,7 +69,7 @@ check: all tests
 	@BUILD=$(BUILD) tests/run.sh $(TESTS)
 
 check-long: all tests
-	@BUILD=$(BUILD) GROUNDHOG_LONG=1 tests/run.sh $(LONG_TESTS)
+	@BUILD=$(BUILD) GROUNDHOG_LONG=1 TIMEOUT=$${TIMEOUT:-3600} tests/run.sh $(LONG_TESTS)
 
 sanitize:
 	$(MAKE) check BUILD=build-asan CC=$(CC) CFLAGS='-O1 -g $(SANITIZERS)'

@@ -38,6 +38,12 @@ static inline bool cpu_model_has(const struct cpu_model *model, enum cpu_feature
     return model->features[feature / 64] >> (feature % 64) & 1;
 }
 
+/* Rules where AMD's CPUs differ from Intel's. */
+static inline bool cpu_model_is_amd(const struct cpu_model *model)
+{
+    return model->vendor[0] == 'A';
+}
+
 /* CPUID of `leaf` and `subleaf` as vCPU `cpu` sees it now (OSXSAVE, APIC id). */
 void cpu_cpuid(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 

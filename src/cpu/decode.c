@@ -35,6 +35,7 @@ struct parse {
     uint8_t modrm;
     int8_t segment_override; /* -1: none */
     uint8_t map, opcode;
+    bool amd;
     bool invalid;   /* no instruction begins so */
     bool vex;
     bool vex_l;
@@ -64,6 +65,7 @@ void decoder_init(struct decoder *decoder, const struct cpu_model *model)
 {
     ASSERT(opcode_row_count <= DECODE_ROWS_MAXIMUM);
     memset(decoder, 0, sizeof *decoder);
+    decoder->amd = cpu_model_is_amd(model);
     /* From the last row to the first, so that lists are in file order. */
     for (unsigned row = opcode_row_count; row-- > 0;) {
         const struct opcode_row *r = &opcode_rows[row];
@@ -344,7 +346,7 @@ static unsigned operand_bytes(const struct parse *parse, const struct opcode_row
     if (row->attributes & BYTE_OP)
         return 1;
     if (parse->code_bytes == 8) {
-        if (parse->rex & 8 || row->attributes & FORCE64)
+        if (parse->rex & 8 || (row->attributes & FORCE64 && !(parse->amd && prefix)))
             return 8;
         if (prefix)
             return 2;
@@ -458,6 +460,7 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
         .cursor = { bytes, available < INSN_BYTES_MAXIMUM ? available : INSN_BYTES_MAXIMUM, 0, false },
         .code_bytes = code_bytes,
         .segment_override = -1,
+        .amd = decoder->amd,
     };
     parse_opcode(&parse);
     const struct opcode_row *row =

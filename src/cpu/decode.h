@@ -21,6 +21,7 @@
 struct decoder {
     uint16_t first[7][256];              /* [enum opcode_map]: row + 1 of the first candidate, 0: none */
     uint16_t next[DECODE_ROWS_MAXIMUM];  /* row + 1 of the next candidate */
+    bool amd;                            /* decodes as AMD's CPUs where they differ */
 };
 
 void decoder_init(struct decoder *decoder, const struct cpu_model *model);

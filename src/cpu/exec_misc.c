@@ -44,6 +44,12 @@ HANDLER(bound_m64)
 EACH_SIZE(RANDOM)
 #undef RANDOM
 
+/* For AMD's CPUs there is no such form. */
+HANDLER(prefetchw_r)
+{
+    return cpu_model_is_amd(cpu->model) ? cpu_raise(cpu, VECTOR_UD) : 0;
+}
+
 HANDLER(clflush)
 {
     return memory_probe_read(cpu, insn->seg, insn_address(cpu, insn), 1);

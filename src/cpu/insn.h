@@ -78,7 +78,8 @@ _Static_assert(sizeof(struct insn) == 48, "cache footprint of a decoded instruct
 #define LOCKABLE 0x08      /* LOCK is valid with a memory destination */
 #define STRING 0x10        /* takes REP/REPNE as a repeat prefix */
 #define DEFAULT64 0x100    /* 64-bit operand size by default in 64-bit code (push, pop, near branches) */
-#define FORCE64 0x200      /* the operand size is 64 bits in 64-bit code whatever the prefix (near branches on Intel) */
+#define FORCE64 0x200      /* the operand size is 64 bits in 64-bit code whatever the prefix (near
+                            * branches; AMD's CPUs heed it) */
 #define IMM_ZX 0x400       /* immediate is zero-extended */
 #define BYTE_OP 0x800      /* operand_bytes is 1: reg and rm are byte registers */
 #define NO_OSIZE 0x1000    /* 66 does not change operand_bytes (it selects the row or is ignored) */

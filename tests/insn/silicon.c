@@ -4,7 +4,7 @@
  * Runs N cases that are made from the opcode table and the seed on the host's
  * CPU and in the interpreter. A failing case prints the command that repeats
  * it. --row: only rows of that name; --vex: only rows with a VEX prefix; --case: only that one, with all it does.
- * The report at the end names the rows that never ran.
+ * The report at the end tells what never ran (silicon_coverage.c; --verbose: all of it).
  */
 #include "silicon.h"
 
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
+#include "cpu/decode.h"
 #include "cpu/opcode.h"
 
 #define BATCH 128
@@ -90,7 +91,7 @@ static void print_state(const char *title, const struct machine_state *state)
 
 static void print_case(const struct item *item, const struct test_case *test)
 {
-    printf("%s, %u-bit code:", opcode_rows[test->row].name, test->code_bytes * 8);
+    printf("%s, %u-bit code:", row_of(guest_decode(test))->name, test->code_bytes * 8);
     for (unsigned i = 0; i < test->length; i++)
         printf(" %02x", test->bytes[i]);
     printf("  (case %llu)\n", (unsigned long long)item->number);
@@ -119,7 +120,7 @@ static void report_failure(const struct item *item, const struct test_case *test
 {
     failures++;
     /* The first of each row only, unless one row was asked for. */
-    if (failed[test->row]++ && !options.row)
+    if (failed[test->row]++ && !options.row && test->row != ROW_INVALID)
         return;
     print_case(item, test);
     printf("  %s\n", difference);
@@ -141,6 +142,7 @@ static void judge(unsigned i)
 {
     const char *difference = compare(&tests[i], &host_outcomes[i], &guest_outcomes[i]);
     ran[tests[i].row]++;
+    coverage_add(&tests[i]);
     if (host_outcomes[i].vector == VECTOR_NONE)
         completed++;
     else
@@ -176,8 +178,8 @@ static void run_batch(unsigned count)
 static void choose_rows(void)
 {
     rows = calloc(opcode_row_count, sizeof *rows);
-    ran = calloc(opcode_row_count, sizeof *ran);
-    failed = calloc(opcode_row_count, sizeof *failed);
+    ran = calloc(ROW_INVALID + 1, sizeof *ran);
+    failed = calloc(ROW_INVALID + 1, sizeof *failed);
     if (!rows || !ran || !failed)
         exit(2);
     for (unsigned row = 0; row < opcode_row_count; row++)
@@ -211,26 +213,12 @@ static void run_all(void)
         run_batch(count);
 }
 
-static void report_rows(void)
-{
-    unsigned never = 0;
-    for (unsigned row = 0; row < opcode_row_count; row++) {
-        const char *why = generate_refuses(row);
-        if (ran[row] || options.row || options.vex || options.only >= 0)
-            continue;
-        never++;
-        if (options.verbose || !why)
-            printf("never ran: %s (map %u, opcode %02x): %s\n", opcode_rows[row].name,
-                   opcode_rows[row].map, opcode_rows[row].opcode, why ? why : "no case of it was good");
-    }
-    if (!options.row && !options.vex && options.only < 0)
-        printf("%u of %u rows never ran\n", never, opcode_row_count);
-}
-
 static void report_failed_rows(void)
 {
     if (failures && options.only < 0)
         printf("rows that differ, of the cases of each:\n");
+    if (failed[ROW_INVALID])
+        printf("  undefined or too long: %u of %u\n", failed[ROW_INVALID], ran[ROW_INVALID]);
     for (unsigned row = 0; row < opcode_row_count; row++)
         if (failed[row])
             printf("  %s (map %u, opcode %02x, row %u): %u of %u\n", opcode_rows[row].name,
@@ -272,9 +260,11 @@ int main(int argc, char **argv)
     host_outcomes = host_shared(BATCH * sizeof *host_outcomes);
     guest_outcomes = host_shared(BATCH * sizeof *guest_outcomes);
     guest_open();
+    coverage_open();
     choose_rows();
     run_all();
-    report_rows();
+    if (!options.row && !options.vex && options.only < 0)
+        coverage_report(options.verbose);
     report_failed_rows();
     printf("%u cases agree (%u completed, %u faulted), %u differ, %u skipped\n",
            completed + faulted - failures, completed, faulted, failures, skipped);

@@ -2,9 +2,9 @@
  * The silicon test: the same instruction with the same operands on the host's
  * CPU and in the interpreter, and both outcomes compared.
  *
- * A case runs at CPL 3 in 64-bit code, in 32-bit code (flat) or in 16-bit code
- * (segments of 64 KiB from the LDT). Its last byte is the last of a page, and
- * what follows may not be fetched: the page fault there tells that the
+ * A case runs at CPL 3 in 64-bit code, in 32-bit code (flat, or with segments from
+ * the LDT) or in 16-bit code (a segment of 64 KiB). Its last byte is the last of a
+ * page, and what follows may not be fetched: the page fault there tells that the
  * instruction completed, and checks its length.
  */
 #ifndef INSN_SILICON_H
@@ -20,6 +20,7 @@
 #define DATA_START 0x20000000ull
 #define DATA_BYTES (DATA_PAGES * 4096u)
 #define DATA_END (DATA_START + DATA_BYTES)
+#define GS_BASE64 0x12345678ull /* GS's base in 64-bit code */
 
 #define VECTOR_NONE 0xff
 
@@ -45,11 +46,22 @@ struct machine_state {
     uint8_t data[DATA_BYTES];
 };
 
+/* Segments that DS, ES, SS and GS get outside of 64-bit code; all but the flat one
+ * and null are in the LDT, at this index. */
+enum { CHOICE_FLAT, CHOICE_SMALL, CHOICE_EXACT, CHOICE_WIDE, CHOICE_READ_ONLY, CHOICE_DOWN,
+       CHOICE_DOWN_WIDE, CHOICE_NULL, SEGMENT_CHOICES };
+struct segment_choice {
+    uint32_t base, limit;
+    bool read_only, down, wide, null;
+};
+extern const struct segment_choice segment_choices[SEGMENT_CHOICES];
+
 struct test_case {
     uint8_t code_bytes; /* 8, 4, 2 */
     uint8_t length;
-    uint8_t bytes[16];
-    uint16_t row;       /* of the opcode table */
+    uint8_t bytes[16];  /* all of them when it is undefined or too long */
+    uint16_t row;       /* of the opcode table, or ROW_INVALID */
+    uint8_t segment[6]; /* CHOICE_* of ES, CS (not used), SS, DS, FS, GS */
     struct machine_state before;
 };
 
@@ -82,16 +94,18 @@ static inline bool random_percent(struct random *random, unsigned percent)
     return random_below(random, 100) < percent;
 }
 
-/* Offset of the code segment's first byte, and of the data's. */
+/* Base of the code segment. */
 static inline uint64_t code_base(unsigned code_bytes) { return code_bytes == 2 ? CODE_PAGE : 0; }
-static inline uint64_t data_base(unsigned code_bytes) { return code_bytes == 2 ? DATA_START : 0; }
 
 /* guest.c: the interpreter. */
 void guest_open(void);
 void guest_run(const struct test_case *test, struct outcome *outcome);
-/* Decodes test->bytes with the interpreter's decoder; NULL: not an instruction. */
+/* Decodes test->bytes with the interpreter's decoder. */
 struct insn;
 const struct insn *guest_decode(const struct test_case *test);
+/* The row of an instruction; a nameless one of what is undefined. */
+struct opcode_row;
+const struct opcode_row *row_of(const struct insn *insn);
 
 /* host.c: the silicon. Runs `count` cases in a child process; outcomes of
  * cases that were not reached have ran == false. Returns how many it ran. */
@@ -99,11 +113,20 @@ bool host_open(void);
 void *host_shared(size_t bytes); /* memory that the child shares */
 unsigned host_run(const struct test_case *tests, struct outcome *outcomes, unsigned count);
 bool host_has_feature(unsigned feature);
+bool host_is_amd(void);
 
 /* generate.c: makes a case of `row`; false when this attempt is no good. */
 bool generate(struct random *random, unsigned row, struct test_case *test);
+/* What an offset in segment register `segment` is added to. */
+uint64_t segment_base(const struct test_case *test, unsigned segment);
 /* Why a row is never run, or NULL. */
 const char *generate_refuses(unsigned row);
+
+/* coverage.c: counts the cases that ran, and tells what never did: the rows that
+ * could have, or with `all` every row and form. */
+void coverage_open(void);
+void coverage_add(const struct test_case *test);
+void coverage_report(bool all);
 
 /* compare.c: NULL when they agree; else what differs, in a static buffer. */
 const char *compare(const struct test_case *test, const struct outcome *host,

@@ -1,5 +1,20 @@
 #!/bin/bash
-# Compares 20,000 random instructions with the host's CPU.
+# Compares random instructions with the host's CPU: 100,000, or 20 million by two
+# processes with seeds of their own.
+#   SILICON_CASES, SILICON_SEED: of each process
 set -u
 case $(uname -m) in x86_64) ;; *) echo "the host is no x86-64"; exit 77 ;; esac
-"$BUILD/tests/insn/silicon" --cases "${SILICON_CASES:-20000}" --seed "${SILICON_SEED:-1}"
+silicon=$BUILD/tests/insn/silicon
+if [ -z "${GROUNDHOG_LONG:-}" ]; then
+    "$silicon" --cases "${SILICON_CASES:-100000}" --seed "${SILICON_SEED:-1}"
+    exit
+fi
+cases=${SILICON_CASES:-10000000}
+seed=${SILICON_SEED:-1000}
+"$silicon" --cases "$cases" --seed $((seed + 1)) --verbose >"$WORK/other" 2>&1 &
+"$silicon" --cases "$cases" --seed "$seed" --verbose
+first=$?
+wait $!
+second=$?
+cat "$WORK/other"
+[ $first -eq 0 ] && [ $second -eq 0 ]

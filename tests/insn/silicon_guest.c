@@ -13,6 +13,7 @@
 #include "cpu/engine.h"
 #include "cpu/flags.h"
 #include "cpu/memory.h"
+#include "cpu/opcode.h"
 
 /* Physical pages. */
 enum { PAGE_PML4 = 1, PAGE_PDPT, PAGE_PD, PAGE_CODE_PT, PAGE_DATA_PT, PAGE_CODE, PAGE_DATA,
@@ -54,6 +55,11 @@ static uint64_t bus_nothing(void *context, struct cpu *on, uint16_t port, unsign
     (void)context, (void)on, (void)port, (void)bytes;
     return ~0ull;
 }
+static uint64_t bus_random(void *context, struct cpu *on)
+{
+    (void)context, (void)on;
+    return 0;
+}
 static void bus_notice(void *context, struct cpu *on, const char *text)
 {
     (void)context, (void)on, (void)text;
@@ -61,7 +67,10 @@ static void bus_notice(void *context, struct cpu *on, const char *text)
 
 void guest_open(void)
 {
-    memset(model.features, 0xff, sizeof model.features);
+    for (unsigned i = 0; i < FEATURE_COUNT; i++)
+        if (host_has_feature(i))
+            model.features[i / 64] |= 1ull << (i % 64);
+    memcpy(model.vendor, host_is_amd() ? "AuthenticAMD" : "GenuineIntel", 13);
     model.physical_bits = 40;
     model.linear_bits = 48;
     model.cpu_count = 1;
@@ -77,6 +86,7 @@ void guest_open(void)
     cpu->model = &model;
     cpu->bus.port_read = bus_nothing;
     cpu->bus.notice = bus_notice;
+    cpu->bus.random = bus_random;
     engine_add_cpu(engine, cpu);
     cpu_reset(cpu);
     make_tables();
@@ -92,21 +102,29 @@ void guest_open(void)
     cpu->s.tr = (struct segment){ PAGE_TSS << 12, 0x67, 0x40, SEGMENT_P | 11 };
 }
 
-static void set_mode(unsigned code_bytes)
+static struct segment chosen_segment(const struct segment_choice *choice, unsigned index)
+{
+    uint16_t attributes = USER_SEGMENT | (choice->read_only ? 0 : SEGMENT_WRITABLE)
+                          | (choice->down ? SEGMENT_EXPAND_DOWN : 0) | (choice->wide ? SEGMENT_DB : 0);
+    if (choice->null)
+        return (struct segment){ 0, 0, 0, 0 };
+    if (index == CHOICE_FLAT)
+        return (struct segment){ 0, 0xffffffff, 0x2b, DATA_ATTRIBUTES | SEGMENT_DB | SEGMENT_G };
+    return (struct segment){ choice->base, choice->limit, (uint16_t)(index << 3 | 7), attributes };
+}
+
+static void set_mode(const struct test_case *test)
 {
     struct segment *seg = cpu->s.seg;
-    uint16_t data = DATA_ATTRIBUTES | SEGMENT_DB | SEGMENT_G;
-    struct segment flat = { 0, 0xffffffff, 0x2b, data };
     for (unsigned i = 0; i < SEGMENT_COUNT; i++)
-        seg[i] = i == FS || i == GS ? (struct segment){ 0, 0, 0, 0 } : flat;
-    if (code_bytes == 8)
+        seg[i] = chosen_segment(&segment_choices[test->segment[i]], test->segment[i]);
+    if (test->code_bytes == 8) {
         seg[CS] = (struct segment){ 0, 0xffffffff, 0x33, CODE_ATTRIBUTES | SEGMENT_L | SEGMENT_G };
-    else if (code_bytes == 4)
+        seg[GS] = (struct segment){ GS_BASE64, 0, 0, 0 };
+    } else if (test->code_bytes == 4)
         seg[CS] = (struct segment){ 0, 0xffffffff, 0x23, CODE_ATTRIBUTES | SEGMENT_DB | SEGMENT_G };
-    if (code_bytes == 2) {
+    else
         seg[CS] = (struct segment){ CODE_PAGE, 0xffff, 0x07, CODE_ATTRIBUTES };
-        seg[ES] = seg[SS] = seg[DS] = (struct segment){ DATA_START, 0xffff, 0x0f, DATA_ATTRIBUTES };
-    }
 }
 
 /* x87 registers and tags between FXSAVE's order and the physical one. */
@@ -171,11 +189,14 @@ static void store_fx(struct fx_image *fx)
 const struct insn *guest_decode(const struct test_case *test)
 {
     static struct insn insn;
-    if (decode(&engine->decoder, test->code_bytes, test->bytes, sizeof test->bytes, 0, &insn)
-            != DECODE_OK
-        || insn.row == ROW_INVALID)
-        return NULL;
+    decode(&engine->decoder, test->code_bytes, test->bytes, sizeof test->bytes, 0, &insn);
     return &insn;
+}
+
+const struct opcode_row *row_of(const struct insn *insn)
+{
+    static const struct opcode_row undefined = { .name = "(undefined)" };
+    return insn->row == ROW_INVALID ? &undefined : &opcode_rows[insn->row];
 }
 
 /* Runs the instruction once, or all iterations of a repeated one. */
@@ -211,7 +232,7 @@ void guest_run(const struct test_case *test, struct outcome *outcome)
     memset(physmem_host(&memory, PAGE_CODE), 0xcc, 4096);
     memcpy(physmem_host(&memory, PAGE_CODE) + 4096 - test->length, test->bytes, test->length);
     memcpy(physmem_host(&memory, PAGE_DATA), before->data, DATA_BYTES);
-    set_mode(test->code_bytes);
+    set_mode(test);
     flags_from_rflags(cpu, cpu->s.rflags);
     cpu_update_mode(cpu);
     if (++cases % 3 == 0)

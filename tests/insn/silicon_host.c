@@ -6,6 +6,7 @@
 #include "silicon.h"
 
 #include <asm/ldt.h>
+#include <asm/prctl.h>
 #include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,13 +17,13 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 
 #define CS64 0x33
 #define CS32 0x23
 #define FLAT 0x2b
 #define LDT_CODE 0x07
-#define LDT_DATA 0x0f
 #define CHILD_SECONDS 20
 /* The signal frame's XSAVE image. */
 #define XSTATE_BV 512
@@ -45,14 +46,28 @@ void *host_shared(size_t bytes)
     return place;
 }
 
+static bool set_descriptor(struct user_desc descriptor)
+{
+    return syscall(SYS_modify_ldt, 1, &descriptor, sizeof descriptor) == 0;
+}
+
+/* Index 0 is 16-bit code, the others are as in segment_choices. */
 static bool open_ldt(void)
 {
-    struct user_desc code = { .entry_number = 0, .base_addr = CODE_PAGE, .limit = 0xffff,
-                              .contents = 2, .useable = 1 };
-    struct user_desc stack = { .entry_number = 1, .base_addr = DATA_START, .limit = 0xffff,
-                               .useable = 1 };
-    return syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0
-           && syscall(SYS_modify_ldt, 1, &stack, sizeof stack) == 0;
+    if (!set_descriptor((struct user_desc){ .base_addr = CODE_PAGE, .limit = 0xffff, .contents = 2,
+                                            .useable = 1 }))
+        return false;
+    for (unsigned i = 0; i < SEGMENT_CHOICES; i++) {
+        const struct segment_choice *choice = &segment_choices[i];
+        if (choice->null || i == CHOICE_FLAT)
+            continue;
+        if (!set_descriptor((struct user_desc){
+                .entry_number = i, .base_addr = choice->base, .limit = choice->limit,
+                .seg_32bit = choice->wide, .contents = choice->down,
+                .read_exec_only = choice->read_only, .useable = 1 }))
+            return false;
+    }
+    return true;
 }
 
 bool host_open(void)
@@ -72,24 +87,33 @@ bool host_open(void)
     return open_ldt();
 }
 
+static bool ask_cpuid(unsigned leaf, unsigned subleaf, unsigned reg, unsigned bit)
+{
+    unsigned r[4];
+    return __get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]) && r[reg] >> bit & 1;
+}
+
 bool host_has_feature(unsigned feature)
 {
-    static const struct { uint32_t leaf, subleaf; uint8_t reg, bit; } where[] = {
-        { 0, 0, 0, 0 },
+    static bool asked, has[FEATURE_COUNT];
+    if (!asked) {
+        asked = has[FEATURE_BASE] = true;
 #define EAX 0
 #define EBX 1
 #define ECX 2
 #define EDX 3
-#define FEATURE(name, leaf, subleaf, reg, bit, text) { leaf, subleaf, reg, bit },
+#define FEATURE(name, leaf, subleaf, reg, bit, text)                                               \
+    has[FEATURE_##name] = ask_cpuid(leaf, subleaf, reg, bit);
 #include "cpu/features.def"
 #undef FEATURE
-    };
+    }
+    return has[feature];
+}
+
+bool host_is_amd(void)
+{
     unsigned r[4];
-    if (feature == FEATURE_BASE)
-        return true;
-    if (!__get_cpuid_count(where[feature].leaf, where[feature].subleaf, &r[0], &r[1], &r[2], &r[3]))
-        return false;
-    return r[where[feature].reg] >> where[feature].bit & 1;
+    return __get_cpuid(0, &r[0], &r[1], &r[2], &r[3]) && r[1] == 0x68747541 /* "Auth" */;
 }
 
 /* Order of the general registers in gregset_t. */
@@ -126,9 +150,20 @@ static void take_outcome(const ucontext_t *context)
     outcome->ran = true;
 }
 
-static void set_data_segments(unsigned selector)
+static unsigned selector(const struct test_case *test, unsigned segment)
 {
-    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(selector));
+    unsigned choice = test->segment[segment];
+    if (choice == CHOICE_FLAT)
+        return FLAT;
+    return segment_choices[choice].null ? 0 : choice << 3 | 7;
+}
+
+static void set_data_segments(const struct test_case *test)
+{
+    __asm__ volatile("mov %0, %%ds\n\tmov %1, %%es\n\tmov %2, %%gs"
+                     : : "r"(selector(test, DS)), "r"(selector(test, ES)), "r"(selector(test, GS)));
+    if (test->code_bytes == 8)
+        syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE64);
 }
 
 static void start_case(ucontext_t *context)
@@ -136,9 +171,10 @@ static void start_case(ucontext_t *context)
     greg_t *g = context->uc_mcontext.gregs;
     const struct test_case *test = &tests[position];
     const struct machine_state *before = &test->before;
-    uint64_t selectors = test->code_bytes == 8   ? CS64 | (uint64_t)FLAT << 48
-                         : test->code_bytes == 4 ? CS32 | (uint64_t)FLAT << 48
-                                                 : LDT_CODE | (uint64_t)LDT_DATA << 48;
+    uint64_t selectors = test->code_bytes == 8   ? CS64
+                         : test->code_bytes == 4 ? CS32
+                                                 : LDT_CODE;
+    selectors |= (uint64_t)selector(test, SS) << 48;
     for (unsigned i = 0; i < 16; i++)
         g[greg_order[i]] = (greg_t)before->gpr[i];
     g[REG_RIP] = (greg_t)before->rip;
@@ -155,7 +191,7 @@ static void start_case(ucontext_t *context)
     memset(code_alias, 0xcc, 4096);
     memcpy(code_alias + 4096 - test->length, test->bytes, test->length);
     memcpy(data, before->data, DATA_BYTES);
-    set_data_segments(test->code_bytes == 2 ? LDT_DATA : FLAT);
+    set_data_segments(test);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
