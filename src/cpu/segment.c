@@ -170,8 +170,14 @@ void segment_drop_inner(struct cpu *cpu)
     for (unsigned i = 0; i < ARRAY_SIZE(data_segments); i++) {
         const struct segment *segment = &cpu->s.seg[data_segments[i]];
         if (segment_is_present(segment) && segment_dpl(segment) < cpu->s.cpl
-            && !segment_is_conforming(segment))
+            && !segment_is_conforming(segment)) {
+            /* Unlike a load of null, this leaves the base: 64-bit code of the
+             * outer level still adds it to FS and GS. */
+            uint64_t base = segment->base;
             segment_load_null(cpu, data_segments[i], 0);
+            cpu->s.seg[data_segments[i]].base = base;
+            cpu_update_segment(cpu, data_segments[i]);
+        }
     }
 }
 

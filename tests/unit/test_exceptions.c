@@ -450,6 +450,32 @@ static void iretq_returns_to_ring_3(void **state)
     assert_ptr_equal(b->cpu->tlb, &b->cpu->tlbs[MMU_USER]);
 }
 
+/* GS of privilege 0 becomes null, and its base stays (unlike after MOV). */
+static void iretq_keeps_bases(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    const uint64_t frame[] = { 0x8100, CODE64_3, 0x202, 0x1ffff8, DATA3 };
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < 5; i++)
+        bench_put(b, 0x6f00 + 8 * i, frame[i], 8);
+    s->gpr[RSP] = 0x6f00;
+    s->gpr[RAX] = DATA64;
+    bench_code(b, 0x8000, "\x8e\xe8\x48\xcf", 4); /* mov gs, ax; iretq */
+    run(b, 1);
+    assert_int_equal(s->seg[GS].selector, DATA64);
+    s->seg[GS].base = 0x100000;
+    cpu_update_segment(b->cpu, GS);
+    bench_put(b, 0x108000, 0x1234, 8);
+    bench_code(b, 0x8100, "\x65\x8b\x03", 3); /* mov eax, gs:[rbx] */
+    s->gpr[RBX] = 0x8000;
+    run(b, 2);
+    assert_int_equal(s->cpl, 3);
+    assert_int_equal(s->seg[GS].selector, 0);
+    assert_int_equal(s->gpr[RAX], 0x1234);
+}
+
 static void iretq_to_compatibility_mode(void **state)
 {
     struct cpu_bench *b = *state;
@@ -566,6 +592,7 @@ int main(void)
         BENCH_TEST(long_mode_aligns_and_pushes_five),
         BENCH_TEST(long_mode_ist_and_same_privilege),
         BENCH_TEST(iretq_returns_to_ring_3),
+        BENCH_TEST(iretq_keeps_bases),
         BENCH_TEST(iretq_to_compatibility_mode),
         BENCH_TEST(iretq_faults_leave_everything),
         BENCH_TEST(syscall_and_sysret),
