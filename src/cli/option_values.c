@@ -488,10 +488,16 @@ int set_device(struct options *options, const char *option, const char *value, s
 
 int set_engine(struct options *options, const char *option, const char *value, struct error *error)
 {
-    (void)options;
-    if (strcmp(value, "interp") != 0)
-        return error_set(error, ERROR_USAGE, "%s %s: the only engine is interp", option, value);
-    return 0;
+    static const char *const names[] = {
+        [ENGINE_INTERPRETER] = "interp", [ENGINE_TRANSLATOR] = "jit", [ENGINE_AUTO] = "auto",
+    };
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            options->runner.engine.kind = (enum engine_kind)i;
+            return 0;
+        }
+    }
+    return error_set(error, ERROR_USAGE, "%s %s: the engines are interp, jit and auto", option, value);
 }
 
 int set_max_time(struct options *options, const char *option, const char *value,

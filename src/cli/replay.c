@@ -31,6 +31,7 @@ static int prepare(struct replay *replay, struct error *error)
     TRY(session_open_recorded_files(&replay->session, options, &options->description, error));
     TRY(session_open_door(&replay->session, options, false, error));
     struct player_options player_options = {
+        .engine = options->runner.engine,
         .isolated = options->isolated,
         .checkpoints = options->gdb,
     };

@@ -5,6 +5,7 @@
 #define CPU_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "cpu/insn.h"
@@ -129,8 +130,34 @@ enum mmu_index {
     MMU_INDEX_COUNT
 };
 
+/* Besides the entries: code pages whose translations may be entered without a
+ * look at the page tables (src/translator): where they are, and the number that
+ * such a translation knows its page by. */
 struct tlb {
     struct tlb_entry entry[TLB_ENTRIES];
+    uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID in bit 0: none */
+    uint32_t code_id[TLB_ENTRIES];     /* what translated code compares with */
+};
+
+/* The slot of a code page. */
+static inline unsigned tlb_code_slot(uint64_t linear)
+{
+    return linear >> PAGE_SHIFT & (TLB_ENTRIES - 1);
+}
+
+/* What translated code keeps at fixed places beside the state. All of it is
+ * without meaning between two runs of translated code. */
+#define TRANSLATED_JUMPS 4096
+struct translated {
+    uint64_t host_stack;    /* of the caller */
+    uint32_t flags;         /* OF in bit 0; SF ZF AF PF CF in bits 8.. as LAHF has them */
+    uint32_t flags_fixup;   /* code that makes `flags` right when it is not */
+    uint64_t operand;       /* of the last instruction that set the flags */
+    uint32_t carry;         /* CF before it, in bit 0 */
+    uint32_t edge;          /* the jump that left */
+    uint64_t value;         /* given to a slow load */
+    uint64_t pad;
+    uint32_t jumps[MMU_INDEX_COUNT][TRANSLATED_JUMPS]; /* by address: code of a block */
 };
 
 /* What a memory access needs of a segment; derived from struct segment, CR0,
@@ -188,8 +215,17 @@ struct cpu {
     const struct cpu_model *model; /* CPUID leaves and features (cpuid.h) */
     struct debug_points *debug;    /* NULL: no debugger */
 
+    struct translated translated;
     struct tlb tlbs[MMU_INDEX_COUNT];
 };
+
+/* Translated code uses the memory below a vCPU as its stack. (allocate.c) */
+#define CPU_STACK_BYTES (512u << 10)
+
+/* Allocates zeroed room for a vCPU at the start of `bytes` bytes, with its stack
+ * below. NULL when the host has no memory. */
+struct cpu *cpu_allocate(size_t bytes);
+void cpu_free(struct cpu *cpu, size_t bytes);
 
 /* Power-on or reset (SDM vol. 3, table 9-1): index is kept; vCPU 0 runs, the
  * others wait for SIPI. INIT keeps what INIT keeps. (reset.c) */

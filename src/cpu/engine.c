@@ -44,6 +44,8 @@ static void invalidate_page(struct engine *engine, uint32_t page)
     engine->page_blocks[page] = NULL;
     engine->page_lines[page] = 0;
     engine->memory->flags[page] &= (uint8_t)~PHYSMEM_CODE;
+    if (engine->translator.context)
+        engine->translator.page_stale(engine->translator.context, page);
 }
 
 /* A write to a page with code: blocks go only when it touches their lines. A
@@ -118,6 +120,8 @@ void engine_flush_blocks(struct engine *engine)
     }
     engine->arena_used = 0;
     engine->cache_flushes++;
+    if (engine->translator.context)
+        engine->translator.all_stale(engine->translator.context);
 }
 
 static struct block **bucket(struct engine *engine, uint64_t key)
@@ -507,6 +511,19 @@ static void note_repeat(struct cpu *cpu, const struct block *block)
         cpu->debug->skip_break |= 1ull << cpu->s.index;
 }
 
+/* Runs a translation that starts with `block`. False: the interpreter is to. */
+static bool run_translated(struct cpu *cpu, struct block *block)
+{
+    struct engine_translator *translator = &cpu->engine->translator;
+    switch (translator->run(translator->context, cpu, block)) {
+    case TRANSLATED_NOT: return false;
+    case TRANSLATED_RAN: return true;
+    case TRANSLATED_FAULT: break;
+    }
+    deliver_exception(cpu);
+    return true;
+}
+
 static enum cpu_exit leave(struct cpu *cpu, enum cpu_exit exit)
 {
     cpu->s.rflags = flags_to_rflags(cpu);
@@ -545,10 +562,15 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
         }
         if (unlikely(cpu->debug != NULL) && stop_for_debugger(cpu, block, &limit))
             return leave(cpu, CPU_EXIT_DEBUG);
-        if (unlikely(watched))
+        if (unlikely(watched)) {
             execute_watched(cpu, block);
-        else if (unlikely(!execute(cpu, block, limit)))
+        } else if (cpu->engine->translator.context && limit == BLOCK_INSNS_MAXIMUM && !cpu->debug
+                   && run_translated(cpu, block)) {
             block = NULL;
+            continue;
+        } else if (unlikely(!execute(cpu, block, limit))) {
+            block = NULL;
+        }
         if (unlikely(cpu->debug != NULL))
             note_repeat(cpu, block);
     }

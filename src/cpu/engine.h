@@ -34,6 +34,8 @@ struct block {
     uint32_t second_page;       /* backing page of the tail, or PHYSMEM_MMIO */
     uint16_t count;             /* instructions */
     uint16_t bytes;
+    uint32_t heat;              /* how often it was run */
+    struct translation *translation; /* the translator's, NULL: none */
     struct insn insns[];
 };
 
@@ -53,7 +55,24 @@ struct table_use {
 };
 #define TABLE_SHARED 0xff
 
+enum translated_end {
+    TRANSLATED_NOT,   /* there is no translation: the interpreter is to run the block */
+    TRANSLATED_RAN,   /* RIP is at the next instruction */
+    TRANSLATED_FAULT, /* the instruction at RIP raised cpu->exception */
+};
+
+/* The translator, if there is one. */
+struct engine_translator {
+    void *context;
+    /* Runs translated code from `block`, which is at RIP, on. */
+    enum translated_end (*run)(void *context, struct cpu *cpu, struct block *block);
+    /* All blocks with code in a backing page are stale; all blocks are. */
+    void (*page_stale)(void *context, uint32_t page);
+    void (*all_stale)(void *context);
+};
+
 struct engine {
+    struct engine_translator translator; /* context NULL: none */
     struct physmem *memory;
     struct decoder decoder;
     struct cpu *cpus[ENGINE_CPUS_MAXIMUM];

@@ -599,6 +599,15 @@ static void drop_entry(struct cpu *cpu, struct tlb_entry *entry, uint64_t linear
         cpu->fetch_linear = TLB_INVALID;
 }
 
+static void drop_code(struct tlb *tlb, uint64_t linear)
+{
+    unsigned slot = tlb_code_slot(linear);
+    if (tlb->code_linear[slot] == linear) {
+        tlb->code_linear[slot] = TLB_INVALID;
+        tlb->code_id[slot] = 0;
+    }
+}
+
 void mmu_flush(struct cpu *cpu)
 {
     memset(cpu->tlbs, 0xff, sizeof cpu->tlbs); /* all tags have bit 0 set */
@@ -609,8 +618,10 @@ void mmu_flush(struct cpu *cpu)
 void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 {
     linear &= ~(uint64_t)PAGE_MASK;
-    for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
+    for (unsigned index = 0; index < MMU_INDEX_COUNT; index++) {
         drop_entry(cpu, &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)], linear);
+        drop_code(&cpu->tlbs[index], linear);
+    }
     cpu_end_block(cpu);
 }
 
@@ -618,6 +629,21 @@ void mmu_flush_all(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->cpu_count; i++)
         mmu_flush(engine->cpus[i]);
+}
+
+/* Drops every entry of a TLB in [linear, linear + span). */
+static void drop_span(struct tlb *tlb, uint64_t linear, uint64_t span)
+{
+    for (unsigned k = 0; k < TLB_ENTRIES; k++) {
+        struct tlb_entry *entry = &tlb->entry[k];
+        if (entry->read_tag - linear < span || entry->write_tag - linear < span
+            || entry->exec_tag - linear < span)
+            entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+        if (tlb->code_linear[k] - linear < span) {
+            tlb->code_linear[k] = TLB_INVALID;
+            tlb->code_id[k] = 0;
+        }
+    }
 }
 
 /* Drops every cached page in [linear, linear + span) of every vCPU. */
@@ -629,11 +655,8 @@ static void drop_range(struct engine *engine, uint64_t linear, uint64_t span)
             mmu_flush_page(cpu, linear);
             continue;
         }
-        struct tlb_entry *entry = cpu->tlbs[0].entry;
-        for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++, entry++)
-            if (entry->read_tag - linear < span || entry->write_tag - linear < span
-                || entry->exec_tag - linear < span)
-                entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+        for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
+            drop_span(&cpu->tlbs[index], linear, span);
         if (cpu->fetch_linear - linear < span)
             cpu->fetch_linear = TLB_INVALID;
         cpu_end_block(cpu);
@@ -697,10 +720,11 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
 {
     uintptr_t host = (uintptr_t)physmem_host(engine->memory, page);
     for (unsigned i = 0; i < engine->cpu_count; i++) {
-        struct tlb_entry *entry = engine->cpus[i]->tlbs[0].entry;
-        for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++, entry++)
+        for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++) {
+            struct tlb_entry *entry = &engine->cpus[i]->tlbs[k / TLB_ENTRIES].entry[k % TLB_ENTRIES];
             if (entry->write_tag != TLB_INVALID && (uintptr_t)entry->write_tag + entry->addend == host)
                 entry->write_tag = TLB_INVALID;
+        }
     }
 }
 

@@ -41,8 +41,22 @@ enum input_kind {
     INPUT_NMI,
 };
 
+/* How instructions are executed. The guest cannot tell. */
+enum engine_kind {
+    ENGINE_INTERPRETER,
+    ENGINE_TRANSLATOR, /* translate every block at once (tests) */
+    ENGINE_AUTO,       /* translate what is run often */
+};
+
+struct engine_choice {
+    enum engine_kind kind;
+    bool statistics;      /* print them at the end */
+    uint32_t cache_mib;   /* of translated code; 0: 128 */
+};
+
 struct hooks {
     void *context;
+    struct engine_choice engine;
     /* Devices do not exist: observations are fed from the trace. */
     bool isolated;
 

@@ -19,6 +19,7 @@
 #include "machine/board.h"
 #include "machine/cpu_lines.h"
 #include "machine/machine_bus.h"
+#include "translator/translator.h"
 #include "util/assert.h"
 #include "util/bits.h"
 
@@ -99,10 +100,9 @@ static int create_cpus(struct machine *machine, struct error *error)
     if (!machine->cpus)
         return error_set(error, ERROR_MEMORY, "out of host memory for %u vCPUs", d->cpus);
     for (unsigned i = 0; i < d->cpus; i++) {
-        struct machine_cpu *both = aligned_alloc(64, (sizeof *both + 63) & ~(size_t)63);
+        struct machine_cpu *both = (struct machine_cpu *)(void *)cpu_allocate(sizeof *both);
         if (!both)
             return error_set(error, ERROR_MEMORY, "out of host memory for %u vCPUs", d->cpus);
-        memset(both, 0, sizeof *both);
         struct cpu *cpu = machine->cpus[i] = &both->cpu;
         machine->cpu_count = i + 1;
         TRY(cpu_model_parse(&both->model, d->cpu, d->cpus, error));
@@ -119,6 +119,22 @@ static int create_cpus(struct machine *machine, struct error *error)
         cpu_reset(cpu);
         components_add(&machine->components, "cpu", i, &cpu->s, sizeof cpu->s, NULL, cpu);
     }
+    return 0;
+}
+
+#define CACHE_MIB 128
+#define HOT 40 /* runs of a block before it is worth translating */
+
+static int create_translator(struct machine *machine, struct error *error)
+{
+    const struct engine_choice *choice = &machine->hooks.engine;
+    size_t mib = choice->cache_mib ? choice->cache_mib : CACHE_MIB;
+    if (choice->kind == ENGINE_INTERPRETER || !translator_available())
+        return 0;
+    machine->translator = translator_create(machine->engine, mib << 20,
+                                            choice->kind == ENGINE_TRANSLATOR ? 1 : HOT);
+    if (!machine->translator)
+        return error_set(error, ERROR_MEMORY, "out of host memory for %zu MiB of translated code", mib);
     return 0;
 }
 
@@ -147,6 +163,7 @@ static int build(struct machine *machine, struct error *error)
     components_add(&machine->components, "clock", COMPONENT_SINGLE, &machine->clock.s,
                    sizeof machine->clock.s, NULL, machine);
     TRY(create_cpus(machine, error));
+    TRY(create_translator(machine, error));
     machine->board = board_create(machine, error);
     return machine->board ? 0 : ERROR_FILE;
 }
@@ -177,8 +194,9 @@ void machine_destroy(struct machine *machine)
     if (machine->board)
         board_destroy(machine->board);
     for (unsigned i = 0; i < machine->cpu_count; i++)
-        free(machine->cpus[i]);
+        cpu_free(machine->cpus[i], sizeof(struct machine_cpu));
     free(machine->cpus);
+    translator_destroy(machine->translator);
     engine_destroy(machine->engine);
     bus_free(&machine->ports);
     bus_free(&machine->mmio);

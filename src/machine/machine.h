@@ -24,6 +24,7 @@
 struct cpu;
 struct board;
 struct engine;
+struct translator;
 
 #define MACHINE_CPUS_MAXIMUM 64
 
@@ -64,6 +65,7 @@ struct machine {
     struct components components;
     struct hooks hooks;
     struct engine *engine;  /* decoded blocks, shared by all vCPUs */
+    struct translator *translator; /* NULL: all is interpreted */
     struct cpu **cpus;
     unsigned cpu_count;
     struct board *board;

@@ -25,6 +25,7 @@ struct player_options {
     bool checkpoints;          /* keep checkpoints, for player_seek */
     uint64_t checkpoint_every; /* instructions between them; 0: 16 Mi */
     uint64_t checkpoint_bytes; /* memory for them before they are thinned; 0: 256 MiB */
+    struct engine_choice engine;
 };
 
 enum player_stop {

@@ -344,6 +344,7 @@ void player_hooks(struct player *player, struct hooks *hooks)
 {
     *hooks = (struct hooks){
         .context = player,
+        .engine = player->options.engine,
         .isolated = player->options.isolated,
         .observe = observe,
         .signal = signal_seen,

@@ -236,10 +236,11 @@ static int create_writer(struct recorder *recorder, const struct description *de
 }
 
 static int create_machine(struct recorder *recorder, const struct description *description,
-                          struct error *error)
+                          const struct runner_options *options, struct error *error)
 {
     const struct hooks hooks = {
         .context = recorder,
+        .engine = options->engine,
         .observe = observe,
         .signal = signal_seen,
         .dma = dma,
@@ -268,7 +269,7 @@ static int record(struct recorder *recorder, const struct description *descripti
                   struct runner_result *result, struct error *error)
 {
     TRY(create_writer(recorder, description, options, sink, error));
-    TRY(create_machine(recorder, description, error));
+    TRY(create_machine(recorder, description, options, error));
     int code = drive(recorder, &result->outcome, error);
     if (code == 0)
         code = finish(recorder, &result->outcome, error);

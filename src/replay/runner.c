@@ -10,6 +10,7 @@ void runner_options_init(struct runner_options *options)
     *options = (struct runner_options){
         .digest_every = RUNNER_DIGEST_EVERY,
         .level = TRACE_LEVEL_EVENTS,
+        .engine = { .kind = ENGINE_INTERPRETER },
     };
 }
 
@@ -43,6 +44,7 @@ int runner_run(const struct description *description, const struct runner_option
     live_init(&live, door, options);
     const struct hooks hooks = {
         .context = &live,
+        .engine = options->engine,
         .observe = observe,
         .signal = signal_seen,
         .dma = dma,

@@ -21,6 +21,7 @@ struct runner_options {
     uint64_t max_ns;           /* virtual, 0: no limit */
     uint64_t digest_every;     /* record only; 0: at the end only */
     enum trace_level level;    /* record only */
+    struct engine_choice engine;
 };
 
 struct runner_result {

@@ -1,0 +1,154 @@
+/*
+ * Lowering of near branches in 64-bit code.
+ *
+ * Not here: LOOPcc, JCXZ, and branches that a 66 prefix cuts to 16 bits.
+ */
+#include "translator/compile.h"
+
+static bool canonical(uint64_t linear)
+{
+    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
+
+static uint64_t branch_target(const struct compile *c)
+{
+    return insn_linear_end(c) + c->insn->imm;
+}
+
+/* Bits of translated.flags for the conditions that one TEST can tell; 0: none. */
+static unsigned home_mask(unsigned condition)
+{
+    static const uint16_t mask[8] = { 0x0001, 0x0100, 0x4000, 0x4100, 0x8000, 0x0400, 0, 0 };
+    return mask[condition >> 1];
+}
+
+static bool lower_conditional(struct compile *c)
+{
+    unsigned condition = c->row->opcode & 15;
+    uint64_t target = branch_target(c);
+    if (!canonical(target))
+        return false;
+    struct flags_state *f = &c->flags;
+    if (!f->home && f->recipe == RECIPE_NONE)
+        flags_save(c, f); /* whoever follows may need them */
+    if (!f->live && f->recipe == RECIPE_NONE && home_mask(condition)) {
+        compile_fixup(c);
+        emit_instruction(&c->e, OP1(0xf7), 4, 0, IN_VCPU(translated.flags)); /* TEST */
+        emit_bytes(&c->e, home_mask(condition), 4);
+        condition = condition & 1 ? CONDITION_E : CONDITION_NE;
+    } else {
+        flags_load(c, c->row->flags_read);
+        compile_fixup(c);
+    }
+    compile_edge(c, (int)condition, target, false);
+    compile_edge(c, -1, insn_linear_end(c), false);
+    return true;
+}
+
+/* The address in SCRATCH: the slow path if it is not canonical. */
+static void check_canonical(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    emit_load(e, 8, SCRATCH2, operand_register(SCRATCH));
+    emit_instruction(e, OP1(0xc1), 8, 7, operand_register(SCRATCH2)); /* SAR */
+    emit_bytes(e, 47, 1);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(SCRATCH2), 1);
+    emit_alu_constant(e, ALU_CMP, 8, operand_register(SCRATCH2), 1);
+    memory_leave_if(c, CONDITION_A);
+    flags_clobbered(c);
+}
+
+static void push_return(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    uint64_t address = insn_linear_end(c);
+    struct host_operand top = memory_stack(c, RSP, -8, 8, true);
+    if (address == (uint64_t)(int32_t)address) {
+        emit_store_constant(e, 8, top, (int32_t)address);
+    } else {
+        emit_constant(e, SCRATCH, address);
+        emit_store(e, 8, top, SCRATCH);
+    }
+    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -8));
+}
+
+static bool lower_call(struct compile *c)
+{
+    if (!canonical(branch_target(c)))
+        return false;
+    flags_prepare(c, 1u << RSP, true);
+    push_return(c);
+    flags_overwritten(c, 1u << RSP);
+    compile_fixup(c);
+    compile_edge(c, -1, branch_target(c), false);
+    return true;
+}
+
+static bool lower_return(struct compile *c, bool release)
+{
+    struct emitter *e = &c->e;
+    flags_save(c, &c->flags);
+    flags_prepare(c, 1u << RSP, true);
+    struct host_operand top = memory_stack(c, RSP, 0, 8, false);
+    emit_load(e, 8, SCRATCH, top);
+    check_canonical(c);
+    int32_t bytes = 8 + (release ? (int32_t)(c->insn->imm & 0xffff) : 0);
+    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), bytes));
+    compile_fixup(c);
+    compile_indirect(c);
+    return true;
+}
+
+static bool lower_indirect(struct compile *c, bool call)
+{
+    const struct insn *insn = c->insn;
+    struct emitter *e = &c->e;
+    bool memory = insn->modrm < 0xc0;
+    if (!memory && insn->rm == RSP)
+        return false;
+    flags_save(c, &c->flags);
+    flags_prepare(c, call ? 1u << RSP : 0, true);
+    if (memory)
+        memory_load(c, 8);
+    else
+        emit_load(e, 8, SCRATCH, guest_operand(insn->rm));
+    if (memory && call)
+        emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
+    check_canonical(c);
+    if (call) {
+        push_return(c);
+        emit_load(e, 8, SCRATCH, memory ? IN_VCPU(translated.value) : guest_operand(insn->rm));
+    }
+    compile_fixup(c);
+    compile_indirect(c);
+    return true;
+}
+
+bool lower_branch(struct compile *c)
+{
+    unsigned o = c->row->opcode, extension = c->insn->modrm >> 3 & 7;
+    if (c->insn->operand_bytes != 8)
+        return false;
+    if (c->row->map == MAP_TWO)
+        return o >= 0x80 && o <= 0x8f && lower_conditional(c);
+    if (c->row->map != MAP_ONE)
+        return false;
+    if (o >= 0x70 && o <= 0x7f)
+        return lower_conditional(c);
+    switch (o) {
+    case 0xe9: case 0xeb:
+        if (!canonical(branch_target(c)))
+            return false;
+        compile_fixup(c);
+        compile_edge(c, -1, branch_target(c), false);
+        return true;
+    case 0xe8: return lower_call(c);
+    case 0xc2: return lower_return(c, true);
+    case 0xc3: return lower_return(c, false);
+    case 0xff:
+        if (extension == 2 || extension == 4)
+            return lower_indirect(c, extension == 2);
+        return false;
+    }
+    return false;
+}

@@ -1,0 +1,210 @@
+/*
+ * What the files that compile a block share. One struct compile exists while a
+ * block is compiled; lowering functions emit the code of one instruction each.
+ *
+ * Host registers while translated code runs:
+ *   RSP        the vCPU (struct cpu), with room for a stack below it
+ *   RAX RCX RDX RBX RBP RSI RDI R8 R9 R12 R13
+ *              the guest's registers of the same number
+ *   R15        the guest's RSP
+ *   R14        instructions left in the slice (cpu->remaining)
+ *   R10 R11    scratch inside one instruction
+ * The guest's R10, R11, R14 and R15 stay in memory.
+ */
+#ifndef TRANSLATOR_COMPILE_H
+#define TRANSLATOR_COMPILE_H
+
+#include <stddef.h>
+
+#include "cpu/cpu.h"
+#include "cpu/engine.h"
+#include "cpu/opcode.h"
+#include "translator/emit.h"
+
+#define SCRATCH HOST_R11
+#define SCRATCH2 HOST_R10
+#define REMAINING HOST_R14
+#define VCPU HOST_RSP
+
+#define IN_VCPU(field) operand_memory(VCPU, (int32_t)offsetof(struct cpu, field))
+
+/* What host flags lack against our definition of the guest's, where the manual
+ * leaves them undefined. */
+enum flags_fix {
+    FIX_NONE,
+    FIX_AF,     /* AF is to be 0 */
+    FIX_AF_OF,  /* AF and OF are to be 0 */
+    FIX_LEFT,   /* AF 0, OF = SF xor CF */
+    FIX_PRODUCT /* AF 0; SF, ZF, PF of register `a` */
+};
+
+/* How flags can be computed again by code that runs before their operands are
+ * overwritten. */
+enum recipe {
+    RECIPE_NONE,
+    RECIPE_COMPARE,  /* a cmp b */
+    RECIPE_TEST,     /* a test b */
+    RECIPE_RESULT,   /* of AND, OR, XOR: a test a */
+    RECIPE_ADDED,    /* a is the sum of something and b */
+    RECIPE_SUBTRACTED,
+    RECIPE_INCREMENTED, /* a was incremented; CF is in `carry` */
+    RECIPE_DECREMENTED,
+    RECIPE_SHIFTED,  /* `operand` was shifted as opcode extension `op` says by b */
+    RECIPE_NEGATED,  /* a is 0 - something */
+    RECIPE_MULTIPLIED, /* `operand` by b */
+    RECIPE_ZERO,     /* as after XOR of a register with itself */
+};
+
+enum source { SOURCE_REGISTER, SOURCE_CONSTANT, SOURCE_OPERAND /* translated.operand */ };
+
+/* Where the guest's arithmetic flags are. Several may hold at once; none: they
+ * are dead. */
+struct flags_state {
+    bool live;      /* in the host's flags, but for `fix` */
+    bool home;      /* in translated.flags */
+    uint8_t fix;    /* enum flags_fix, of the live ones and of those the recipe makes */
+    uint8_t recipe; /* enum recipe */
+    uint8_t width;
+    uint8_t a_source, a; /* guest register */
+    uint8_t b_source, b;
+    uint8_t op;
+    uint8_t product;     /* FIX_PRODUCT: guest register with the low half */
+    int32_t constant;
+};
+
+/* Code out of line for one instruction. */
+struct slow_path {
+    uint8_t *from[2];    /* displacements of jumps to it */
+    uint8_t *resume;
+    uint16_t insn;
+    bool load;           /* only loads: the value comes in SCRATCH, code goes on at `resume` */
+    bool needed;         /* flags must be right in it */
+    struct flags_state before, after;
+};
+
+struct translator;
+struct translation;
+
+struct compile {
+    struct emitter e;
+    struct translator *translator;
+    struct translation *translation;
+    const struct block *block;
+    const struct insn *insn;
+    const struct opcode_row *row;
+    unsigned number;          /* of insn in the block */
+    uint64_t linear;          /* of the block */
+    unsigned index;           /* enum mmu_index */
+    struct flags_state flags;
+    uint16_t need[BLOCK_INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
+    struct slow_path slow[2 * BLOCK_INSNS_MAXIMUM];
+    unsigned slow_count;
+    struct compile_edge {
+        uint8_t *from;     /* displacement of the jump */
+        struct flags_state flags;
+        uint64_t target;
+        bool checked;
+    } edges[2];
+    unsigned edge_count;
+    uint8_t *fixup;        /* where the address of the fixup is to be written */
+    struct flags_state fixup_flags;
+};
+
+/* Guest registers */
+
+#define UNPINNED_REGISTERS (1u << R10 | 1u << R11 | 1u << R14 | 1u << R15)
+
+static inline bool pinned(unsigned guest)
+{
+    return !(UNPINNED_REGISTERS >> guest & 1);
+}
+static inline unsigned host_of(unsigned guest)
+{
+    return guest == RSP ? HOST_R15 : guest;
+}
+/* The register, or its place in memory. */
+static inline struct host_operand guest_operand(unsigned guest)
+{
+    return pinned(guest) ? operand_register(host_of(guest))
+                         : operand_memory(VCPU, (int32_t)(offsetof(struct cpu, s.gpr) + 8 * guest));
+}
+
+/* The row of an instruction; one that fits nothing for an undefined one. */
+static inline const struct opcode_row *row_of(const struct insn *insn)
+{
+    static const struct opcode_row undefined = { .name = "", .map = MAP_COUNT };
+    return insn->row < opcode_row_count ? &opcode_rows[insn->row] : &undefined;
+}
+
+static inline uint64_t insn_linear_end(const struct compile *c)
+{
+    return c->linear + c->insn->end;
+}
+/* Flags that are looked at after the current instruction. */
+static inline unsigned need_after(const struct compile *c)
+{
+    return c->need[c->number + 1];
+}
+
+/* flags.c */
+
+/* Fills `need` and says whether a block looks at flags before it sets them. */
+bool flags_analyse(struct compile *c);
+/* Flags that the row's instruction reads, and those that it surely sets. */
+unsigned flags_read(const struct insn *insn);
+unsigned flags_killed(const struct insn *insn);
+/* Whether an instruction may leave translated code or call a handler. */
+bool flags_seen_at(const struct insn *insn);
+
+/* Before the current instruction's code: sees to it that flags which someone
+ * needs later are not lost when it overwrites guest registers (a mask) and, if
+ * `clobbers`, the host's flags. */
+void flags_prepare(struct compile *c, unsigned written, bool clobbers);
+/* After it: recipes with overwritten registers are void. */
+void flags_overwritten(struct compile *c, unsigned written);
+/* The host's flags were used for something else. */
+void flags_clobbered(struct compile *c);
+/* All six are in the host's flags now and nowhere else. */
+void flags_set(struct compile *c, enum flags_fix fix);
+/* Makes them right in the host's flags (as far as `mask` asks) or at home. Both
+ * use the scratch registers; flags_save spoils the host's flags unless
+ * fix is FIX_NONE. */
+void flags_load(struct compile *c, unsigned mask);
+void flags_save(struct compile *c, struct flags_state *flags);
+/* CF alone into the host's flags; the others become undefined. */
+void flags_load_carry(struct compile *c);
+
+/* memory.c */
+
+/* Emits the check of the memory operand for an access of `bytes`, with a jump
+ * to a slow path that runs the whole instruction. Returns the operand to access,
+ * which may use both scratch registers; with `keep` it leaves SCRATCH free. */
+struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep);
+/* The same for an access at the pinned guest register `base` + disp. */
+struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
+/* Jumps to the slow path that runs the whole instruction. */
+void memory_leave_if(struct compile *c, enum condition condition);
+/* Loads the memory operand, zero-extended, into SCRATCH. Its slow path goes on
+ * right behind. */
+void memory_load(struct compile *c, unsigned bytes);
+/* The address of the memory operand without its segment's base (LEA). */
+void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
+/* Registers to be told of at the end of the instruction. */
+void memory_finish(struct compile *c);
+
+/* integer.c, branch.c: lower the current instruction, or return false. */
+bool lower_integer(struct compile *c);
+bool lower_branch(struct compile *c);
+
+/* translator.c: for branch.c */
+
+/* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
+void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);
+/* Jumps to the block at the address in SCRATCH (canonical). Flags are at home. */
+void compile_indirect(struct compile *c);
+/* Runs the current instruction through its handler. */
+void compile_fallback(struct compile *c);
+/* Tells the blocks that follow how to get at the flags. */
+void compile_fixup(struct compile *c);
+
+#endif

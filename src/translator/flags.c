@@ -1,0 +1,341 @@
+/*
+ * Where the guest's arithmetic flags are while a block is compiled, and how to
+ * get at them. Flags stay in the host's flags as long as nothing else uses
+ * those; a recipe computes them again from operands that are still there; only
+ * where neither holds are they saved. (docs/how-it-works.md)
+ */
+#include "translator/compile.h"
+
+#define ALL F_ARITH
+#define HOME IN_VCPU(translated.flags)
+
+static bool is_shift(const struct opcode_row *row)
+{
+    unsigned o = row->opcode;
+    return row->map == MAP_ONE && (o == 0xc0 || o == 0xc1 || (o >= 0xd0 && o <= 0xd3));
+}
+
+/* A shift whose count is a constant other than 0. */
+static bool constant_shift(const struct insn *insn)
+{
+    const struct opcode_row *row = row_of(insn);
+    if (!is_shift(row) || row->opcode == 0xd2 || row->opcode == 0xd3)
+        return false;
+    return insn->imm & (insn->operand_bytes == 8 ? 63 : 31);
+}
+
+unsigned flags_read(const struct insn *insn)
+{
+    const struct opcode_row *row = row_of(insn);
+    unsigned read = row->flags_read & ALL;
+    if (constant_shift(insn)) {
+        unsigned extension = insn->modrm >> 3 & 7;
+        return extension == 2 || extension == 3 ? F_C : 0;
+    }
+    return read;
+}
+
+unsigned flags_killed(const struct insn *insn)
+{
+    const struct opcode_row *row = row_of(insn);
+    if (is_shift(row) && !constant_shift(insn))
+        return 0;
+    if (insn->attributes & STRING)
+        return 0;
+    /* Rows that read all they write may leave them alone. */
+    if (!is_shift(row) && (row->flags_read & row->flags_written & ALL) == (row->flags_written & ALL)
+        && (row->flags_written & ALL) == ALL)
+        return 0;
+    return row->flags_written & ALL;
+}
+
+/* One-byte opcodes that neither fault nor end a block when their operands are
+ * registers. */
+static bool quiet_one(const struct opcode_row *row, const struct insn *insn)
+{
+    unsigned o = row->opcode, extension = insn->modrm >> 3 & 7;
+    if (o < 0x40)
+        return (o & 7) < 6;
+    switch (o) {
+    case 0x63: case 0x69: case 0x6b: case 0x8d: case 0x90: case 0x98: case 0x99:
+    case 0xb0: case 0xb8: case 0xc6: case 0xc7: case 0xa8: case 0xa9: case 0xe9: case 0xeb:
+        return row->prefix == OPCODE_PREFIX_ANY;
+    case 0xf6: case 0xf7: return extension < 6;
+    case 0xfe: case 0xff: return extension < 2;
+    }
+    return (o >= 0x70 && o <= 0x8b) || is_shift(row);
+}
+
+static bool quiet_two(const struct opcode_row *row)
+{
+    unsigned o = row->opcode;
+    if (row->prefix != OPCODE_PREFIX_ANY)
+        return false;
+    return (o >= 0x40 && o <= 0x4f) || (o >= 0x80 && o <= 0x9f) || o == 0xa3 || o == 0xab || o == 0xb3
+           || o == 0xbb || o == 0xba || o == 0xaf || o == 0xb6 || o == 0xb7 || o == 0xbe || o == 0xbf
+           || o == 0xc8;
+}
+
+bool flags_seen_at(const struct insn *insn)
+{
+    const struct opcode_row *row = row_of(insn);
+    if (row->name[0] == 'N' && row->name[1] == 'O' && row->name[2] == 'P')
+        return false;
+    bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
+    if (row->modrm & MODRM_PRESENT && insn->modrm < 0xc0 && !lea)
+        return true;
+    if (row->map == MAP_ONE)
+        return !quiet_one(row, insn);
+    return row->map != MAP_TWO || !quiet_two(row);
+}
+
+bool flags_analyse(struct compile *c)
+{
+    unsigned count = c->block->count;
+    c->need[count] = ALL;
+    for (unsigned i = count; i-- > 0;) {
+        const struct insn *insn = &c->block->insns[i];
+        unsigned need = (c->need[i + 1] & ~flags_killed(insn)) | flags_read(insn);
+        c->need[i] = (uint16_t)(flags_seen_at(insn) ? ALL : need);
+    }
+    return c->need[0] != 0;
+}
+
+static bool uses(const struct flags_state *f, unsigned written)
+{
+    if (f->recipe == RECIPE_NONE || f->recipe == RECIPE_ZERO)
+        return false;
+    bool a = f->a_source == SOURCE_REGISTER && written >> f->a & 1;
+    bool b = f->b_source == SOURCE_REGISTER && written >> f->b & 1;
+    bool product = f->fix == FIX_PRODUCT && written >> f->product & 1;
+    return a || b || product;
+}
+
+void flags_prepare(struct compile *c, unsigned written, bool clobbers)
+{
+    struct flags_state *f = &c->flags;
+    const struct insn *insn = c->insn;
+    unsigned through = need_after(c) & ~flags_killed(insn);
+    unsigned here = clobbers ? c->need[c->number] & (flags_seen_at(insn) ? ALL : flags_read(insn)) : 0;
+    if (f->home)
+        return;
+    bool lost = uses(f, written) || f->recipe == RECIPE_NONE;
+    bool live = f->live && !clobbers && !(f->fix == FIX_PRODUCT && written >> f->product & 1);
+    if ((here && f->recipe == RECIPE_NONE) || (through && lost && !live))
+        flags_save(c, f);
+}
+
+void flags_overwritten(struct compile *c, unsigned written)
+{
+    if (uses(&c->flags, written))
+        c->flags.recipe = RECIPE_NONE;
+}
+
+void flags_clobbered(struct compile *c)
+{
+    c->flags.live = false;
+}
+
+void flags_set(struct compile *c, enum flags_fix fix)
+{
+    c->flags = (struct flags_state){ .live = true, .fix = (uint8_t)fix };
+}
+
+static struct host_operand source_operand(enum source source, unsigned reg)
+{
+    return source == SOURCE_OPERAND ? IN_VCPU(translated.operand) : guest_operand(reg);
+}
+
+/* a into SCRATCH. */
+static void fetch_a(struct compile *c, const struct flags_state *f)
+{
+    emit_load(&c->e, 8, SCRATCH, source_operand(f->a_source, f->a));
+}
+
+/* SCRATCH op b. */
+static void with_b(struct compile *c, const struct flags_state *f, enum alu alu)
+{
+    if (f->b_source == SOURCE_CONSTANT)
+        emit_alu_constant(&c->e, alu, f->width, operand_register(SCRATCH), f->constant);
+    else
+        emit_alu(&c->e, alu, f->width, SCRATCH, source_operand(f->b_source, f->b));
+}
+
+static void load_carry_slot(struct compile *c)
+{
+    emit_instruction(&c->e, OP2(0xba), 4, 4, IN_VCPU(translated.carry)); /* BT */
+    emit_bytes(&c->e, 0, 1);
+}
+
+/* Computes the flags into the host's. */
+static void cook(struct compile *c, const struct flags_state *f)
+{
+    struct emitter *e = &c->e;
+    switch ((enum recipe)f->recipe) {
+    case RECIPE_COMPARE:
+        fetch_a(c, f);
+        with_b(c, f, ALU_CMP);
+        break;
+    case RECIPE_TEST:
+        fetch_a(c, f);
+        if (f->b_source == SOURCE_CONSTANT) {
+            emit_instruction(e, f->width == 1 ? OP1(0xf6) | OP_BYTE_RM : OP1(0xf7), f->width, 0,
+                             operand_register(SCRATCH));
+            emit_bytes(e, (uint32_t)f->constant, f->width == 8 ? 4 : f->width);
+        } else {
+            emit_test(e, f->width, source_operand(f->b_source, f->b), SCRATCH);
+        }
+        break;
+    case RECIPE_RESULT:
+        fetch_a(c, f);
+        emit_test(e, f->width, operand_register(SCRATCH), SCRATCH);
+        break;
+    case RECIPE_ADDED:
+        fetch_a(c, f);
+        with_b(c, f, ALU_SUB);
+        with_b(c, f, ALU_ADD);
+        break;
+    case RECIPE_SUBTRACTED:
+        fetch_a(c, f);
+        with_b(c, f, ALU_ADD);
+        with_b(c, f, ALU_CMP);
+        break;
+    case RECIPE_INCREMENTED:
+    case RECIPE_DECREMENTED: {
+        bool up = f->recipe == RECIPE_INCREMENTED;
+        load_carry_slot(c);
+        fetch_a(c, f);
+        emit_lea(e, 8, SCRATCH, operand_memory(SCRATCH, up ? -1 : 1));
+        emit_instruction(e, f->width == 1 ? OP1(0xfe) | OP_BYTE_RM : OP1(0xff), f->width, up ? 0 : 1,
+                         operand_register(SCRATCH));
+        break;
+    }
+    case RECIPE_SHIFTED:
+        fetch_a(c, f);
+        emit_instruction(e, f->width == 1 ? OP1(0xc0) | OP_BYTE_RM : OP1(0xc1), f->width, f->op,
+                         operand_register(SCRATCH));
+        emit_bytes(e, (uint32_t)f->constant, 1);
+        break;
+    case RECIPE_NEGATED:
+        fetch_a(c, f);
+        emit_instruction(e, f->width == 1 ? OP1(0xf6) | OP_BYTE_RM : OP1(0xf7), f->width, 3,
+                         operand_register(SCRATCH));
+        emit_instruction(e, f->width == 1 ? OP1(0xf6) | OP_BYTE_RM : OP1(0xf7), f->width, 3,
+                         operand_register(SCRATCH));
+        break;
+    case RECIPE_MULTIPLIED:
+        fetch_a(c, f);
+        if (f->b_source == SOURCE_CONSTANT) {
+            emit_instruction(e, OP1(0x69), f->width, SCRATCH, operand_register(SCRATCH));
+            emit_bytes(e, (uint32_t)f->constant, f->width == 2 ? 2 : 4);
+        } else {
+            emit_instruction(e, OP2(0xaf), f->width, SCRATCH, source_operand(f->b_source, f->b));
+        }
+        break;
+    case RECIPE_ZERO:
+        emit_alu(e, ALU_XOR, 4, SCRATCH, operand_register(SCRATCH));
+        break;
+    case RECIPE_NONE:
+        break;
+    }
+}
+
+/* Stores the host's flags to translated.flags with their fix. */
+static void store_host_flags(struct compile *c, const struct flags_state *f)
+{
+    struct emitter *e = &c->e;
+    unsigned fix = f->fix;
+    emit_load(e, 8, SCRATCH, operand_register(HOST_RAX));
+    if (fix == FIX_PRODUCT) {
+        struct host_operand low = f->product == RAX ? operand_register(SCRATCH) : guest_operand(f->product);
+        emit_instruction(e, OP2(0x90) | OP_BYTE_RM, 4, 0, operand_register(HOST_RAX)); /* SETO */
+        if (low.memory) {
+            emit_alu_constant(e, ALU_AND, f->width, low, -1);
+        } else {
+            emit_test(e, f->width, low, low.base);
+        }
+        emit_bytes(e, 0x9f, 1); /* LAHF */
+        emit_alu_constant(e, ALU_AND, 4, operand_register(HOST_RAX), 0xee01);
+        emit_bytes(e, 0xc408, 2); /* OR AH, AL */
+    } else {
+        emit_bytes(e, 0x9f, 1); /* LAHF */
+        if (fix == FIX_NONE || fix == FIX_AF)
+            emit_instruction(e, OP2(0x90) | OP_BYTE_RM, 4, 0, operand_register(HOST_RAX));
+        if (fix == FIX_LEFT) {
+            emit_bytes(e, 0xe088, 2);     /* MOV AL, AH */
+            emit_bytes(e, 0x07e8c0, 3);   /* SHR AL, 7 */
+            emit_bytes(e, 0xe030, 2);     /* XOR AL, AH */
+        }
+        if (fix == FIX_AF_OF)
+            emit_alu_constant(e, ALU_AND, 4, operand_register(HOST_RAX), 0xef00);
+        else if (fix != FIX_NONE)
+            emit_alu_constant(e, ALU_AND, 4, operand_register(HOST_RAX), 0xef01);
+    }
+    emit_store(e, 4, HOME, HOST_RAX);
+    emit_load(e, 8, HOST_RAX, operand_register(SCRATCH));
+}
+
+void flags_save(struct compile *c, struct flags_state *f)
+{
+    if (f->home || (!f->live && f->recipe == RECIPE_NONE))
+        return;
+    if (!f->live)
+        cook(c, f);
+    store_host_flags(c, f);
+    f->home = true;
+    f->live = f->fix == FIX_NONE;
+}
+
+/* Flags that a fix changes. */
+static unsigned fixed_flags(unsigned fix)
+{
+    static const uint16_t flags[] = {
+        [FIX_NONE] = 0, [FIX_AF] = F_A, [FIX_AF_OF] = F_A | F_O, [FIX_LEFT] = F_A | F_O,
+        [FIX_PRODUCT] = F_A | F_S | F_Z | F_P,
+    };
+    return flags[fix];
+}
+
+static void load_home(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    emit_load(e, 8, SCRATCH, operand_register(HOST_RAX));
+    emit_load(e, 4, HOST_RAX, HOME);
+    emit_bytes(e, 0x7f04, 2); /* ADD AL, 7Fh: OF as bit 0 was */
+    emit_bytes(e, 0x9e, 1);   /* SAHF */
+    emit_load(e, 8, HOST_RAX, operand_register(SCRATCH));
+    c->flags.live = true;
+    c->flags.fix = FIX_NONE;
+}
+
+void flags_load(struct compile *c, unsigned mask)
+{
+    struct flags_state *f = &c->flags;
+    if (mask & fixed_flags(f->fix) && (f->live || !f->home)) {
+        flags_save(c, f);
+        load_home(c);
+        return;
+    }
+    if (f->live)
+        return;
+    if (f->recipe != RECIPE_NONE && !(mask & fixed_flags(f->fix))) {
+        cook(c, f);
+        f->live = true;
+        return;
+    }
+    load_home(c);
+}
+
+void flags_load_carry(struct compile *c)
+{
+    struct flags_state *f = &c->flags;
+    if (f->live)
+        return;
+    if (f->home) {
+        emit_instruction(&c->e, OP2(0xba), 4, 4, HOME); /* BT */
+        emit_bytes(&c->e, 8, 1);
+        return;
+    }
+    cook(c, f);
+    f->live = true;
+}

@@ -1,0 +1,192 @@
+/*
+ * Guest memory from translated code: an inline look into the TLB, which covers
+ * rights, tracking and page crossing with one compare; everything else goes
+ * through a slow path out of line.
+ *
+ * Needs a host with BMI2 (RORX).
+ */
+#include "translator/compile.h"
+
+#define TLB_ENTRY_SHIFT 5
+_Static_assert(sizeof(struct tlb_entry) == 1 << TLB_ENTRY_SHIFT, "the index is a rotated address");
+
+static struct slow_path *slow_path(struct compile *c)
+{
+    struct slow_path *slow = &c->slow[c->slow_count - 1];
+    if (c->slow_count && slow->insn == c->number && !slow->load)
+        return slow;
+    slow = &c->slow[c->slow_count++];
+    *slow = (struct slow_path){ .insn = (uint16_t)c->number, .before = c->flags,
+                                .needed = c->need[c->number] != 0 };
+    slow->before.live = false;
+    return slow;
+}
+
+static void slow_jump(struct compile *c, enum condition condition)
+{
+    struct slow_path *slow = slow_path(c);
+    slow->from[slow->from[0] ? 1 : 0] = emit_jump_if(&c->e, condition, NULL);
+}
+
+void memory_finish(struct compile *c)
+{
+    if (!c->slow_count)
+        return;
+    struct slow_path *slow = &c->slow[c->slow_count - 1];
+    if (slow->insn != c->number || slow->resume)
+        return;
+    slow->resume = c->e.at;
+    slow->after = c->flags;
+}
+
+/* A guest register in a host register: its own, or loaded into `scratch`. */
+static unsigned in_register(struct compile *c, unsigned guest, unsigned scratch)
+{
+    if (pinned(guest))
+        return host_of(guest);
+    emit_load(&c->e, 8, scratch, guest_operand(guest));
+    return scratch;
+}
+
+static bool no_register(unsigned guest) { return guest == REGISTER_ZERO; }
+
+/* base + index * scale + disp into `reg`, cut to `width` bytes. Uses SCRATCH2
+ * when base and index are both in memory. Leaves flags alone. */
+static void sum_address(struct compile *c, unsigned reg, unsigned width)
+{
+    const struct insn *insn = c->insn;
+    struct emitter *e = &c->e;
+    int64_t disp = insn->disp;
+    if (insn->base == RIP) {
+        uint64_t address = c->linear + (uint64_t)disp;
+        if (no_register(insn->index)) {
+            emit_constant(e, reg, width == 4 ? (uint32_t)address : address);
+            return;
+        }
+    }
+    unsigned index = no_register(insn->index) ? HOST_NONE : in_register(c, insn->index, SCRATCH2);
+    unsigned base = no_register(insn->base) ? HOST_NONE : in_register(c, insn->base, SCRATCH);
+    if (base == HOST_NONE && index == HOST_NONE) {
+        emit_constant(e, reg, width == 4 ? (uint32_t)disp : (uint64_t)disp);
+        return;
+    }
+    emit_lea(e, width, reg, operand_indexed(base, index, insn->scale, (int32_t)disp));
+}
+
+void memory_effective_address(struct compile *c, unsigned reg, unsigned width)
+{
+    if (c->insn->address_shift == 32 && width == 8)
+        width = 4; /* LEA with 67: cut to 32 bits */
+    sum_address(c, reg, width);
+}
+
+/* The linear address into SCRATCH. */
+static void linear_address(struct compile *c)
+{
+    const struct insn *insn = c->insn;
+    sum_address(c, SCRATCH, insn->address_shift == 32 ? 4 : 8);
+    if (insn->seg != SEGMENT_FLAT)
+        emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
+                 operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
+                                                + insn->seg * sizeof(struct segment_access)
+                                                + offsetof(struct segment_access, base))));
+}
+
+static struct host_operand in_tlb(const struct compile *c, size_t field)
+{
+    size_t offset = offsetof(struct cpu, tlbs) + c->index * sizeof(struct tlb)
+                    + offsetof(struct tlb, entry) + field;
+    return operand_indexed(VCPU, SCRATCH2, 0, (int32_t)offset);
+}
+
+/* With the linear address in SCRATCH: SCRATCH2 becomes the addend. Spoils SCRATCH. */
+static void look_up(struct compile *c, unsigned bytes, bool write)
+{
+    struct emitter *e = &c->e;
+    /* RORX SCRATCH2, SCRATCH, 12 - 5 */
+    emit_bytes(e, 0xf07b43c4, 4);
+    emit_bytes(e, 0xd3, 1);
+    emit_bytes(e, PAGE_SHIFT - TLB_ENTRY_SHIFT, 1);
+    emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
+    if (bytes > 1)
+        emit_lea(e, 8, SCRATCH, operand_memory(SCRATCH, (int32_t)bytes - 1));
+    emit_alu_constant(e, ALU_AND, 8, operand_register(SCRATCH), -(int32_t)PAGE_BYTES);
+    emit_alu(e, ALU_CMP, 8, SCRATCH,
+             in_tlb(c, write ? offsetof(struct tlb_entry, write_tag) : offsetof(struct tlb_entry, read_tag)));
+    slow_jump(c, CONDITION_NE);
+    flags_clobbered(c);
+    emit_load(e, 8, SCRATCH2, in_tlb(c, offsetof(struct tlb_entry, addend)));
+}
+
+/* The address is a register and a displacement: no need to make it twice. */
+static bool simple(const struct insn *insn)
+{
+    return insn->seg == SEGMENT_FLAT && insn->address_shift == 0 && no_register(insn->index)
+           && insn->base < RIP && pinned(insn->base);
+}
+
+struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep)
+{
+    const struct insn *insn = c->insn;
+    linear_address(c);
+    look_up(c, bytes, write);
+    if (simple(insn))
+        return operand_indexed(SCRATCH2, host_of(insn->base), 0, (int32_t)insn->disp);
+    /* The addend survives in SCRATCH2 unless the address needs it. */
+    bool both = insn->index < RIP && !pinned(insn->index);
+    if (both) {
+        /* index in memory: SCRATCH = index, scaled onto the addend */
+        emit_load(&c->e, 8, SCRATCH, guest_operand(insn->index));
+        if (insn->address_shift == 32) {
+            emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH2);
+            linear_address(c);
+            emit_load(&c->e, 8, SCRATCH2, IN_VCPU(translated.value));
+        } else {
+            emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, insn->scale, (int32_t)insn->disp));
+            if (insn->base == RIP) {
+                emit_constant(&c->e, SCRATCH, c->linear);
+            } else if (no_register(insn->base)) {
+                emit_constant(&c->e, SCRATCH, 0);
+            } else {
+                emit_load(&c->e, 8, SCRATCH, guest_operand(insn->base));
+            }
+            if (insn->seg != SEGMENT_FLAT)
+                emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
+                         operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
+                                                        + insn->seg * sizeof(struct segment_access)
+                                                        + offsetof(struct segment_access, base))));
+        }
+    } else {
+        linear_address(c);
+    }
+    if (!keep)
+        return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
+    emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
+    return operand_memory(SCRATCH2, 0);
+}
+
+struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write)
+{
+    emit_lea(&c->e, 8, SCRATCH, operand_memory(host_of(base), disp));
+    look_up(c, bytes, write);
+    return operand_indexed(SCRATCH2, host_of(base), 0, disp);
+}
+
+void memory_leave_if(struct compile *c, enum condition condition)
+{
+    slow_jump(c, condition);
+}
+
+void memory_load(struct compile *c, unsigned bytes)
+{
+    struct host_operand operand = memory_operand(c, bytes, false, false);
+    struct emitter *e = &c->e;
+    if (bytes >= 4)
+        emit_load(e, bytes, SCRATCH, operand);
+    else
+        emit_instruction(e, OP2(bytes == 1 ? 0xb6 : 0xb7), 4, SCRATCH, operand); /* MOVZX */
+    struct slow_path *slow = slow_path(c);
+    slow->load = true;
+    slow->resume = e->at;
+    slow->after = c->flags;
+}

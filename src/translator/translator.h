@@ -1,0 +1,41 @@
+/*
+ * Translates hot decoded blocks of 64-bit code to host code and runs them. The
+ * guest cannot tell: at every instruction count the state is the interpreter's.
+ *
+ * A translation is made for one linear address, one backing page and one MMU
+ * index. Jumps between translations in one page are direct; a jump to another
+ * page first compares the page's number with the vCPU's record of code pages
+ * (struct tlb, code_id), which is dropped with the TLB entry that it rests on.
+ */
+#ifndef TRANSLATOR_TRANSLATOR_H
+#define TRANSLATOR_TRANSLATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine;
+struct translator;
+
+struct translator_statistics {
+    uint64_t blocks, host_bytes, guest_bytes; /* translated so far */
+    uint64_t flushes;                         /* cache full */
+    uint64_t entries;                         /* from the run loop into translated code */
+    uint64_t links, fallbacks, slow_paths;
+};
+
+/* Whether this host has what translated code needs (x86-64 with BMI2). */
+bool translator_available(void);
+
+/* Makes `engine` use a translator with a code cache of `cache_bytes` (1 MiB ...
+ * 1 GiB). A block is translated when it was run `threshold` times. NULL: the
+ * host has no memory. */
+struct translator *translator_create(struct engine *engine, size_t cache_bytes, uint32_t threshold);
+void translator_destroy(struct translator *translator);
+
+const struct translator_statistics *translator_statistics(const struct translator *translator);
+/* How often the handler of a row of the opcode table was called from translated
+ * code, because it is not lowered. */
+uint64_t translator_row_fallbacks(const struct translator *translator, unsigned row);
+
+#endif
