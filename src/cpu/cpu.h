@@ -74,6 +74,15 @@ struct debug_points;
 #define EFER_LMA 0x400ull
 #define EFER_NXE 0x800ull
 
+/* DR6, DR7, IA32_DEBUGCTL */
+#define DR6_HITS 0xfull     /* B0..B3 */
+#define DR6_BD (1ull << 13) /* general detect */
+#define DR6_BS (1ull << 14) /* single step */
+#define DR6_BT (1ull << 15) /* task switch */
+#define DR7_GD (1ull << 13)
+#define DEBUGCTL_LBR 0x1ull
+#define DEBUGCTL_BTF 0x2ull
+
 enum vector {
     VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_BR = 5,
     VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12,
@@ -127,6 +136,7 @@ enum mmu_index {
     MMU_SUPERVISOR,      /* SMAP in force */
     MMU_SUPERVISOR_AC,   /* CPL < 3 with EFLAGS.AC: SMAP lifted */
     MMU_USER,
+    MMU_USER_ALIGNED,    /* CR0.AM and EFLAGS.AC: no data access hits, so that each is checked */
     MMU_INDEX_COUNT
 };
 

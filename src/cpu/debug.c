@@ -1,7 +1,6 @@
 /*
  * Breakpoints and watchpoints; see debug.h. (SDM vol. 3, chapter 17.2)
- *
- * Not modelled: I/O breakpoints (CR4.DE, R/W = 10).
+ * Breakpoints on ports are in debugreg.c.
  */
 #include "cpu/debug.h"
 

@@ -4,16 +4,14 @@
  *
  * Breakpoints on instructions and data are matched in debug.c.
  *
- * Not modelled: LBR, BTF.
+ * Not modelled: records of branches (LBR).
  */
 #include "cpu/segment.h"
 #include "cpu/system.h"
 
-#define DR6_BD (1ull << 13)
 #define DR6_ONES 0xffff0ff0ull
 #define DR6_WRITABLE 0xe00full
 #define DR7_RW_IO 2u
-#define DR7_GD (1ull << 13)
 #define DR7_ONES 0x400ull
 #define DR7_WRITABLE 0xffff23ffull
 
@@ -55,15 +53,17 @@ static int check_bitmap(struct cpu *cpu, uint16_t port, unsigned bytes)
 int cpu_check_io(struct cpu *cpu, uint16_t port, unsigned bytes)
 {
     if (cpu_protected(cpu) && (cpu->s.cpl > cpu_iopl(cpu) || cpu_v86(cpu)))
-        TRY_FAULT(check_bitmap(cpu, port, bytes));
-    if (unlikely(cpu_debug_registers_active(cpu))) {
-        uint64_t hits = match_io(cpu, port, bytes);
-        if (hits) {
-            cpu->s.pending_debug |= hits;
-            cpu_attention(cpu);
-        }
-    }
+        return check_bitmap(cpu, port, bytes);
     return 0;
+}
+
+void debug_register_io(struct cpu *cpu, uint16_t port, unsigned bytes)
+{
+    uint64_t hits = match_io(cpu, port, bytes);
+    if (!hits)
+        return;
+    cpu->s.pending_debug |= hits;
+    cpu_attention(cpu);
 }
 
 /* The register that `number` means, or what forbids its use. */

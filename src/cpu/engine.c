@@ -333,6 +333,7 @@ static void deliver_exception(struct cpu *cpu)
 {
     cpu->remaining--;
     cpu->fetch_linear = TLB_INVALID;
+    cpu->s.shadow_sti = cpu->s.shadow_mov_ss = 0;
     cpu_deliver_exception(cpu);
     cpu->attention = true;
 }
@@ -362,6 +363,7 @@ static inline bool execute(struct cpu *cpu, const struct block *block, uint32_t 
     cpu->block_count = 0;
     if (unlikely(status)) {
         cpu->s.gpr[RIP] = (cpu->s.gpr[RIP] + insn->end - insn->length) & cpu->rip_mask;
+        cpu->s.pending_debug = 0; /* traps are of instructions that complete */
         deliver_exception(cpu);
         return false;
     }
@@ -442,6 +444,11 @@ static enum next_step attend(struct cpu *cpu, uint32_t *limit)
         s->yield = 0;
         return STEP_YIELD;
     }
+    if (unlikely(exceptions_virtual_interrupt(cpu))) {
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+        deliver_exception(cpu);
+        return STEP_AGAIN;
+    }
     bool guest_debug = s->rflags & (FLAG_TF | FLAG_RF) || s->dr[7] & 0xff;
     if (s->shadow_sti || s->shadow_mov_ss || guest_debug)
         *limit = 1;
@@ -451,30 +458,39 @@ static enum next_step attend(struct cpu *cpu, uint32_t *limit)
 }
 
 /* One instruction with everything that single-stepping, breakpoints of the
- * guest and interrupt shadows ask for. */
+ * guest and interrupt shadows ask for. What waits from before it was held back
+ * by the shadow of MOV SS, and is delivered behind this instruction, be it into
+ * the handler that it entered; INT1 reports it. */
 static void execute_watched(struct cpu *cpu, const struct block *block)
 {
     struct cpu_state *s = &cpu->s;
-    uint64_t linear = (cpu->access[CS].base + s->gpr[RIP]) & cpu->rip_mask;
-    bool trap = s->rflags & FLAG_TF;
-    uint64_t hit = s->rflags & FLAG_RF || !(s->dr[7] & 0xff) ? 0 : debug_register_break(cpu, linear);
-    if (hit && !s->shadow_mov_ss) {
+    const struct insn *insn = &block->insns[0];
+    uint64_t start = (cpu->access[CS].base + s->gpr[RIP]) & cpu->rip_mask;
+    uint64_t hit = s->rflags & FLAG_RF || !(s->dr[7] & 0xff) ? 0 : debug_register_break(cpu, start);
+    bool trap = s->rflags & FLAG_TF, shadowed = s->shadow_mov_ss;
+    if (hit && !shadowed) {
         debug_trap(cpu, hit);
         return;
     }
+    uint64_t pending = s->pending_debug, next = s->gpr[RIP] + insn->length;
+    s->pending_debug = 0;
     s->shadow_sti = s->shadow_mov_ss = 0;
-    uint64_t resume = s->rflags & FLAG_RF;
     s->rflags &= ~FLAG_RF;
-    uint64_t start = s->gpr[RIP];
-    if (!execute(cpu, block, 1)) {
-        (void)resume;
+    if (!trap && !(s->dr[7] & 0xff))
+        cpu->attention = false; /* RF alone need not hold up a string instruction */
+    bool done = execute(cpu, block, 1);
+    cpu->attention = true;
+    if (done && exceptions_report_debug(cpu, insn, pending))
+        pending = 0;
+    s->pending_debug |= pending;
+    if (!done)
         return;
-    }
-    /* A repeated string instruction that is not done keeps its RF. */
-    if (s->gpr[RIP] == start && block->insns[0].attributes & STRING)
-        s->rflags |= resume;
-    if (trap && s->activity != CPU_SHUTDOWN && !exceptions_hide_step(cpu, &block->insns[0]))
-        s->pending_debug |= 1ull << 14;
+    if (shadowed)
+        s->shadow_mov_ss = 0; /* of several loads of SS only the first has one */
+    else if (s->shadow_mov_ss)
+        return;
+    if (trap && s->activity != CPU_SHUTDOWN && exceptions_steps(cpu, insn, next))
+        s->pending_debug |= DR6_BS;
 }
 
 /* An instruction or delivery is done: breakpoints count again. */

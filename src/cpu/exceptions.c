@@ -2,12 +2,11 @@
  * Exceptions, interrupts and the INT instructions. (SDM vol. 3, chapter 6;
  * vol. 2, "INT n/INTO/INT3/INT1")
  *
- * Not modelled: virtual-mode extensions (VME, PVI); RF in the image pushed by
- * an interrupt between two iterations of a string instruction is 0; the
- * shadow stack.
+ * Not modelled: the shadow stack.
  */
 #include "cpu/exceptions.h"
 
+#include "cpu/debug.h"
 #include "cpu/flags.h"
 #include "cpu/segment.h"
 #include "cpu/stack.h"
@@ -16,7 +15,7 @@
 #define IDT_ERROR 2u
 #define EXT_ERROR 1u
 
-insn_handler exec_int_n, exec_int3, exec_into, exec_int1, exec_syscall;
+insn_handler exec_int_n, exec_int3, exec_into, exec_int1, exec_syscall, exec_sysret;
 
 static bool is_software(const struct event *event)
 {
@@ -137,6 +136,7 @@ static int enter_long(struct cpu *cpu, const struct event *event)
     if (!cpu_canonical(cpu, rsp) || !cpu_canonical(cpu, rsp + 8 * count - 1))
         return cpu_raise_error(cpu, VECTOR_SS, 0);
     TRY_FAULT(system_write_as(cpu, cpl, rsp, frame, 8 * count));
+    debug_accessed(cpu, rsp, 8 * count, true);
     TRY_FAULT(descriptor_set_accessed(cpu, &code));
 
     if (cpl != s->cpl)
@@ -209,6 +209,20 @@ static int enter_gate(struct cpu *cpu, const struct event *event, uint64_t gate,
     return 0;
 }
 
+/* Through a task gate. RF is in the image of the task that faulted. */
+static int enter_task(struct cpu *cpu, const struct event *event, uint16_t tss)
+{
+    uint64_t rflags = cpu->s.rflags;
+
+    if (event->resume)
+        cpu->s.rflags |= FLAG_RF;
+    int result = task_switch(cpu, tss, TASK_CALL, VECTOR_GP, event->return_rip);
+    if (result == CPU_FAULT)
+        cpu->s.rflags = rflags;
+    TRY_FAULT(result);
+    return event->has_error ? task_push_error(cpu, event->error) : 0;
+}
+
 static int enter_protected(struct cpu *cpu, const struct event *event)
 {
     uint64_t gate;
@@ -224,12 +238,68 @@ static int enter_protected(struct cpu *cpu, const struct event *event)
         return enter_gate(cpu, event, gate, type);
     case TYPE_TASK_GATE:
         TRY_FAULT(check_gate(cpu, event, gate));
-        TRY_FAULT(task_switch(cpu, (uint16_t)(gate >> 16), TASK_CALL, VECTOR_GP,
-                              event->return_rip));
-        return event->has_error ? task_push_error(cpu, event->error) : 0;
+        return enter_task(cpu, event, (uint16_t)(gate >> 16));
     default:
         return bad_gate(cpu, event, VECTOR_GP);
     }
+}
+
+/* The bit of `vector` in the software interrupt redirection bitmap, which ends
+ * where the I/O permission bitmap begins. */
+static int read_redirection(struct cpu *cpu, uint8_t vector, bool *to_monitor)
+{
+    const struct segment *tr = &cpu->s.tr;
+    uint16_t map;
+    uint8_t bits;
+
+    if (segment_type(tr) < TYPE_TSS32 || tr->limit < 0x67)
+        return cpu_raise_gp0(cpu);
+    TRY_FAULT(system_read(cpu, tr->base + 0x66, &map, 2));
+    uint32_t offset = map - 32u + vector / 8;
+    if (offset > tr->limit)
+        return cpu_raise_gp0(cpu);
+    TRY_FAULT(system_read(cpu, tr->base + offset, &bits, 1));
+    *to_monitor = bits >> (vector & 7) & 1;
+    return 0;
+}
+
+/* To the 8086 program's own handler, as in real mode; with IOPL < 3 the
+ * interrupt flag that it sees is VIF. */
+static int enter_redirected(struct cpu *cpu, const struct event *event)
+{
+    uint64_t flags = flags_to_rflags(cpu), interrupts = FLAG_IF;
+    uint8_t entry[4];
+    struct stack stack;
+
+    if (cpu_iopl(cpu) < 3) {
+        flags = (flags & ~FLAG_IF) | FLAG_IOPL | (flags & FLAG_VIF ? FLAG_IF : 0);
+        interrupts = FLAG_VIF;
+    }
+    TRY_FAULT(system_read(cpu, event->vector * 4u, entry, 4));
+    stack_current(cpu, &stack);
+    TRY_FAULT(stack_push(cpu, &stack, flags, 2));
+    TRY_FAULT(stack_push(cpu, &stack, cpu->s.seg[CS].selector, 2));
+    TRY_FAULT(stack_push(cpu, &stack, event->return_rip, 2));
+    stack_commit_rsp(cpu, &stack);
+    cpu->s.rflags &= ~(interrupts | FLAG_TF | FLAG_RF);
+    segment_load_real(cpu, CS, load16(entry + 2));
+    cpu->s.gpr[RIP] = load16(entry);
+    cpu_refetch(cpu);
+    return 0;
+}
+
+/* INT n of an 8086 program (SDM vol. 3, table 21-2). */
+static int enter_from_v86(struct cpu *cpu, const struct event *event)
+{
+    bool to_monitor = true;
+
+    if (cpu->s.cr4 & CR4_VME)
+        TRY_FAULT(read_redirection(cpu, event->vector, &to_monitor));
+    if (!to_monitor)
+        return enter_redirected(cpu, event);
+    if (cpu_iopl(cpu) < 3)
+        return cpu_raise_gp0(cpu);
+    return enter_protected(cpu, event);
 }
 
 int exceptions_enter(struct cpu *cpu, const struct event *event)
@@ -240,8 +310,8 @@ int exceptions_enter(struct cpu *cpu, const struct event *event)
         result = enter_long(cpu, event);
     else if (!cpu_protected(cpu))
         result = enter_real(cpu, event);
-    else if (event->kind == EVENT_INT_N && cpu_v86(cpu) && cpu_iopl(cpu) < 3)
-        return cpu_raise_gp0(cpu);
+    else if (event->kind == EVENT_INT_N && cpu_v86(cpu))
+        result = enter_from_v86(cpu, event);
     else
         result = enter_protected(cpu, event);
     if (result && !is_software(event) && cpu->exception.has_error
@@ -272,12 +342,19 @@ static bool resumes(const struct exception *exception)
 {
     switch (exception->vector) {
     case VECTOR_DB:
-        return exception->address & 1u << 13; /* general detect */
+        return exception->address & DR6_BD;
     case VECTOR_DF: case VECTOR_MC: case VECTOR_BP: case VECTOR_OF:
         return false;
     default:
         return true;
     }
+}
+
+/* What #DB switches off: general detect, branch records, steps of branches. */
+static void end_debugging(struct cpu *cpu)
+{
+    cpu->s.dr[7] &= ~DR7_GD;
+    cpu->s.debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
 }
 
 /* What an exception does before its delivery is tried. */
@@ -286,9 +363,8 @@ static void note_exception(struct cpu *cpu, const struct exception *exception)
     if (exception->vector == VECTOR_PF)
         cpu->s.cr2 = exception->address;
     if (exception->vector == VECTOR_DB) {
-        cpu->s.dr[6] |= exception->address & 0xe00f;
-        cpu->s.dr[7] &= ~(1ull << 13);
-        cpu->s.debugctl &= ~1ull;
+        cpu->s.dr[6] = (cpu->s.dr[6] & ~(uint64_t)DR6_HITS) | exception->address;
+        end_debugging(cpu);
     }
 }
 
@@ -359,15 +435,51 @@ int exec_into(struct cpu *cpu, const struct insn *insn)
     return 0;
 }
 
+/* Like an exception: the gate's DPL does not matter, and a fault of the
+ * delivery has EXT set. DR6 is left alone. */
 int exec_int1(struct cpu *cpu, const struct insn *insn)
 {
-    return software(cpu, insn, VECTOR_DB, EVENT_EXCEPTION);
+    TRY_FAULT(software(cpu, insn, VECTOR_DB, EVENT_EXCEPTION));
+    end_debugging(cpu);
+    return 0;
 }
 
-bool exceptions_hide_step(const struct cpu *cpu, const struct insn *insn)
+bool exceptions_report_debug(struct cpu *cpu, const struct insn *insn, uint64_t bits)
 {
-    if (cpu->s.rflags & FLAG_TF)
+    if (insn->handler != exec_int1 || !bits)
         return false;
-    return insn->handler == exec_int_n || insn->handler == exec_int3 || insn->handler == exec_into
-           || insn->handler == exec_int1 || insn->handler == exec_syscall;
+    cpu->s.dr[6] = (cpu->s.dr[6] & ~(uint64_t)DR6_HITS) | bits;
+    return true;
+}
+
+bool exceptions_virtual_interrupt(const struct cpu *cpu)
+{
+    const uint64_t both = FLAG_VIF | FLAG_VIP;
+    if ((cpu->s.rflags & both) != both || cpu->s.cpl != 3 || cpu_iopl(cpu) == 3)
+        return false;
+    return cpu->s.cr4 & (cpu_v86(cpu) ? CR4_VME : CR4_PVI);
+}
+
+/* A branch that was taken. One to what follows it is told from one that was
+ * not taken by its being unconditional. */
+static bool branched(const struct cpu *cpu, const struct insn *insn, uint64_t next)
+{
+    unsigned opcode = insn->opcode;
+    bool conditional = (opcode >= 0x70 && opcode <= 0x8f) || (opcode >= 0xe0 && opcode <= 0xe3);
+    if (!(insn->attributes & SETS_RIP) || insn->attributes & STRING)
+        return false;
+    return !conditional || cpu->s.gpr[RIP] != (next & cpu->rip_mask);
+}
+
+bool exceptions_steps(const struct cpu *cpu, const struct insn *insn, uint64_t next)
+{
+    if (cpu->s.debugctl & DEBUGCTL_BTF && !branched(cpu, insn, next))
+        return false;
+    if (cpu->s.rflags & FLAG_TF)
+        return true;
+    /* These entered something that starts with TF clear; SYSCALL and SYSRET
+     * trap by the TF that they set. */
+    return insn->handler != exec_int_n && insn->handler != exec_int3 && insn->handler != exec_into
+           && insn->handler != exec_int1 && insn->handler != exec_syscall
+           && insn->handler != exec_sysret;
 }

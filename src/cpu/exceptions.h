@@ -27,8 +27,15 @@ struct event {
  * the attempt, EXT bit included. */
 int exceptions_enter(struct cpu *cpu, const struct event *event);
 
-/* Whether this instruction, which was begun with TF set and has completed,
- * gives no single-step trap: it entered a handler that starts with TF clear. */
-bool exceptions_hide_step(const struct cpu *cpu, const struct insn *insn);
+/* Whether a program with virtual interrupts may not go on, since one waits that
+ * it has not masked (VIF and VIP set): #GP(0) then. */
+bool exceptions_virtual_interrupt(const struct cpu *cpu);
+
+/* Whether `insn`, which was begun with TF set and has completed, gives a
+ * single-step trap; `next` is the offset behind it. */
+bool exceptions_steps(const struct cpu *cpu, const struct insn *insn, uint64_t next);
+
+/* INT1 reports the DR6 bits that wait with its own exception: true then. */
+bool exceptions_report_debug(struct cpu *cpu, const struct insn *insn, uint64_t bits);
 
 #endif

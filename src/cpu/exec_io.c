@@ -13,6 +13,7 @@ static int input(struct cpu *cpu, const struct insn *insn, uint16_t port)
     if (cpu_check_io(cpu, port, bytes))
         return CPU_FAULT;
     uint64_t value = cpu->bus.port_read(cpu->bus.context, cpu, port, bytes);
+    cpu_note_io(cpu, port, bytes);
     if (bytes == 1)
         register_write8(cpu, RAX, (uint8_t)value);
     else if (bytes == 2)
@@ -28,6 +29,7 @@ static int output(struct cpu *cpu, const struct insn *insn, uint16_t port)
     if (cpu_check_io(cpu, port, bytes))
         return CPU_FAULT;
     cpu->bus.port_write(cpu->bus.context, cpu, port, cpu->s.gpr[RAX] & bits_ones(bytes), bytes);
+    cpu_note_io(cpu, port, bytes);
     return 0;
 }
 

@@ -8,7 +8,9 @@
  * TLB miss, two pages) is the only one of its call, so that whatever it sets
  * off is seen before the next, and at its exact count.
  *
- * A repeated instruction whose counter is 0 changes no register.
+ * A repeated instruction whose counter is 0 changes no register. Between two
+ * iterations RF is set: an event there saves it, so that the breakpoint at the
+ * instruction is not met again.
  */
 #include "cpu/exec.h"
 
@@ -66,7 +68,13 @@ static inline void string_end(struct cpu *cpu, const struct insn *insn, uint64_t
     uint64_t mask = string_mask(insn), count = (cpu->s.gpr[RCX] & mask) - done;
     string_set(cpu, RCX, count, mask);
     cpu->remaining -= (int64_t)(done - 1);
-    cpu->s.gpr[RIP] = over || count == 0 ? insn_next(cpu, insn) : insn_start(cpu, insn);
+    if (over || count == 0) {
+        cpu->s.rflags &= ~FLAG_RF;
+        cpu->s.gpr[RIP] = insn_next(cpu, insn);
+    } else {
+        cpu->s.rflags |= FLAG_RF;
+        cpu->s.gpr[RIP] = insn_start(cpu, insn);
+    }
 }
 
 static inline bool string_repeated(const struct insn *insn)
@@ -336,6 +344,7 @@ static int ins_one(struct cpu *cpu, const struct insn *insn)
     if (memory_probe_write(cpu, es, target, bytes))
         return CPU_FAULT;
     uint64_t value = cpu->bus.port_read(cpu->bus.context, cpu, port, bytes);
+    cpu_note_io(cpu, port, bytes);
     if (memory_write_block(cpu, es, target, &value, bytes))
         return CPU_FAULT;
     string_advance(cpu, RDI, mask, bytes, 1);
@@ -350,6 +359,7 @@ static int outs_one(struct cpu *cpu, const struct insn *insn)
     if (memory_read_block(cpu, insn->seg, cpu->s.gpr[RSI] & mask, &value, bytes))
         return CPU_FAULT;
     cpu->bus.port_write(cpu->bus.context, cpu, port, value, bytes);
+    cpu_note_io(cpu, port, bytes);
     string_advance(cpu, RSI, mask, bytes, 1);
     return 0;
 }

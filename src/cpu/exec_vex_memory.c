@@ -60,10 +60,21 @@ static int mask_store(struct cpu *cpu, const struct insn *insn, unsigned bytes)
     return 0;
 }
 
-HANDLER(vex_maskload32) { return mask_load(cpu, insn, 4); }
-HANDLER(vex_maskload64) { return mask_load(cpu, insn, 8); }
-HANDLER(vex_maskstore32) { return mask_store(cpu, insn, 4); }
-HANDLER(vex_maskstore64) { return mask_store(cpu, insn, 8); }
+/* None of these raises #AC, whatever the alignment of the elements. */
+#define UNALIGNED(name, call)                                                                      \
+    HANDLER(name)                                                                                  \
+    {                                                                                              \
+        struct tlb *tlb = cpu->tlb;                                                                \
+        if (unlikely(tlb == &cpu->tlbs[MMU_USER_ALIGNED]))                                         \
+            cpu->tlb = &cpu->tlbs[MMU_USER];                                                       \
+        int status = call;                                                                         \
+        cpu->tlb = tlb;                                                                            \
+        return status;                                                                             \
+    }
+UNALIGNED(vex_maskload32, mask_load(cpu, insn, 4))
+UNALIGNED(vex_maskload64, mask_load(cpu, insn, 8))
+UNALIGNED(vex_maskstore32, mask_store(cpu, insn, 4))
+UNALIGNED(vex_maskstore64, mask_store(cpu, insn, 8))
 
 static uint64_t gather_offset(const struct cpu *cpu, const struct insn *insn, const union ymm *index,
                               unsigned i, unsigned index_bytes)
@@ -95,7 +106,8 @@ static int gather(struct cpu *cpu, const struct insn *insn, unsigned index_bytes
     return 0;
 }
 
-HANDLER(vex_gather_dd) { return gather(cpu, insn, 4, 4); }
-HANDLER(vex_gather_dq) { return gather(cpu, insn, 4, 8); }
-HANDLER(vex_gather_qd) { return gather(cpu, insn, 8, 4); }
-HANDLER(vex_gather_qq) { return gather(cpu, insn, 8, 8); }
+UNALIGNED(vex_gather_dd, gather(cpu, insn, 4, 4))
+UNALIGNED(vex_gather_dq, gather(cpu, insn, 4, 8))
+UNALIGNED(vex_gather_qd, gather(cpu, insn, 8, 4))
+UNALIGNED(vex_gather_qq, gather(cpu, insn, 8, 8))
+#undef UNALIGNED

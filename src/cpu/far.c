@@ -70,16 +70,13 @@ static int transfer_direct(struct cpu *cpu, const struct transfer *transfer,
         return bad_selector(cpu, VECTOR_GP, transfer->selector);
     if (!segment_is_present(segment))
         return bad_selector(cpu, VECTOR_NP, transfer->selector);
-    TRY_FAULT(check_offset(cpu, segment, transfer->offset));
-    if (transfer->call) {
-        struct stack stack;
-        stack_current(cpu, &stack);
+    struct stack stack;
+    stack_current(cpu, &stack);
+    if (transfer->call)
         TRY_FAULT(push_return(cpu, &stack, transfer, transfer->bytes));
-        TRY_FAULT(descriptor_set_accessed(cpu, code));
-        stack_commit_rsp(cpu, &stack);
-    } else {
-        TRY_FAULT(descriptor_set_accessed(cpu, code));
-    }
+    TRY_FAULT(check_offset(cpu, segment, transfer->offset));
+    TRY_FAULT(descriptor_set_accessed(cpu, code));
+    stack_commit_rsp(cpu, &stack);
     cpu->s.gpr[RIP] = transfer->offset;
     segment_enter_code(cpu, segment, cpl);
     return 0;
@@ -87,7 +84,7 @@ static int transfer_direct(struct cpu *cpu, const struct transfer *transfer,
 
 /* A 64-bit call gate to an inner privilege. */
 static int call_inner_long(struct cpu *cpu, const struct transfer *transfer,
-                           const struct segment *code, uint64_t offset, unsigned cpl)
+                           struct descriptor *code, uint64_t offset, unsigned cpl)
 {
     struct stack stack = { .mask = ~0ull, .cpl = cpl };
 
@@ -95,17 +92,18 @@ static int call_inner_long(struct cpu *cpu, const struct transfer *transfer,
     TRY_FAULT(stack_push(cpu, &stack, cpu->s.seg[SS].selector, 8));
     TRY_FAULT(stack_push(cpu, &stack, cpu->s.gpr[RSP], 8));
     TRY_FAULT(push_return(cpu, &stack, transfer, 8));
+    TRY_FAULT(check_offset(cpu, &code->segment, offset));
+    TRY_FAULT(descriptor_set_accessed(cpu, code));
     cpu->s.seg[SS] = (struct segment){ 0, 0, (uint16_t)cpl, (uint16_t)(cpl << SEGMENT_DPL_SHIFT) };
     cpu->s.gpr[RSP] = stack.rsp;
     cpu->s.gpr[RIP] = offset;
-    segment_enter_code(cpu, code, cpl);
+    segment_enter_code(cpu, &code->segment, cpl);
     return 0;
 }
 
 /* A 16- or 32-bit call gate to an inner privilege; copies `count` parameters. */
-static int call_inner(struct cpu *cpu, const struct transfer *transfer,
-                      const struct segment *code, uint64_t offset, unsigned cpl, unsigned bytes,
-                      unsigned count)
+static int call_inner(struct cpu *cpu, const struct transfer *transfer, struct descriptor *code,
+                      uint64_t offset, unsigned cpl, unsigned bytes, unsigned count)
 {
     struct stack outer, inner;
     uint64_t parameters[31];
@@ -119,9 +117,11 @@ static int call_inner(struct cpu *cpu, const struct transfer *transfer,
     for (unsigned i = count; i-- > 0;)
         TRY_FAULT(stack_push(cpu, &inner, parameters[i], bytes));
     TRY_FAULT(push_return(cpu, &inner, transfer, bytes));
+    TRY_FAULT(check_offset(cpu, &code->segment, offset));
+    TRY_FAULT(descriptor_set_accessed(cpu, code));
     stack_enter(cpu, &inner);
     cpu->s.gpr[RIP] = offset;
-    segment_enter_code(cpu, code, cpl);
+    segment_enter_code(cpu, &code->segment, cpl);
     return 0;
 }
 
@@ -177,21 +177,21 @@ static int transfer_gate(struct cpu *cpu, const struct transfer *transfer,
         offset |= high << 32;
     }
     TRY_FAULT(read_gate_target(cpu, transfer, (uint16_t)(gate->raw >> 16), &code));
-    TRY_FAULT(check_offset(cpu, &code.segment, offset));
-    TRY_FAULT(descriptor_set_accessed(cpu, &code));
     unsigned dpl = segment_dpl(&code.segment);
     if (transfer->call && !segment_is_conforming(&code.segment) && dpl < cpu->s.cpl)
-        return long_mode ? call_inner_long(cpu, transfer, &code.segment, offset, dpl)
-                         : call_inner(cpu, transfer, &code.segment, offset, dpl, bytes,
+        return long_mode ? call_inner_long(cpu, transfer, &code, offset, dpl)
+                         : call_inner(cpu, transfer, &code, offset, dpl, bytes,
                                       gate->raw >> 32 & 31);
+    struct stack stack;
+    stack_current(cpu, &stack);
     if (transfer->call) {
-        struct stack stack;
-        stack_current(cpu, &stack);
         if (long_mode)
             stack.mask = ~0ull;
         TRY_FAULT(push_return(cpu, &stack, transfer, bytes));
-        stack_commit_rsp(cpu, &stack);
     }
+    TRY_FAULT(check_offset(cpu, &code.segment, offset));
+    TRY_FAULT(descriptor_set_accessed(cpu, &code));
+    stack_commit_rsp(cpu, &stack);
     cpu->s.gpr[RIP] = offset;
     segment_enter_code(cpu, &code.segment, cpu->s.cpl);
     return 0;
@@ -251,11 +251,11 @@ static int direct(struct cpu *cpu, const struct insn *insn, bool call)
 
 static int indirect(struct cpu *cpu, const struct insn *insn, bool call)
 {
-    uint8_t pointer[16] = { 0 };
-    unsigned bytes = insn->operand_bytes;
+    uint64_t offset;
+    uint16_t selector;
 
-    TRY_FAULT(memory_read_block(cpu, insn->seg, insn_address(cpu, insn), pointer, bytes + 2));
-    return transfer(cpu, insn, load16(pointer + bytes), load64(pointer) & bits_ones(bytes), call);
+    TRY_FAULT(segment_read_pointer(cpu, insn, &offset, &selector));
+    return transfer(cpu, insn, selector, offset, call);
 }
 
 int exec_callf_direct(struct cpu *cpu, const struct insn *insn) { return direct(cpu, insn, true); }

@@ -1,8 +1,7 @@
 /*
  * Far RET and IRET in every mode. (SDM vol. 2, RET, IRET)
  *
- * Not modelled: IRET under VME; RF is kept only while DR7 enables a breakpoint
- * (it has no other effect than to be pushed).
+ * Not modelled: the shadow stack.
  */
 #include "cpu/segment.h"
 #include "cpu/stack.h"
@@ -41,9 +40,7 @@ static void return_flags(struct cpu *cpu, const struct far_return *r)
     uint64_t mask = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT;
 
     if (r->bytes > 2)
-        mask |= FLAG_AC | FLAG_ID;
-    if (r->bytes > 2 && cpu_debug_registers_active(cpu))
-        mask |= FLAG_RF;
+        mask |= FLAG_AC | FLAG_ID | FLAG_RF;
     if (cpu->s.cpl <= cpu_iopl(cpu))
         mask |= FLAG_IF;
     if (cpu->s.cpl == 0) {
@@ -55,22 +52,37 @@ static void return_flags(struct cpu *cpu, const struct far_return *r)
     flags_from_rflags(cpu, kept | (r->rflags & mask));
 }
 
-static void iret_done(struct cpu *cpu)
+/* NMIs are let in again by any IRET, also one that faults. */
+static void unblock_nmi(struct cpu *cpu)
 {
     cpu->s.nmi_blocked = 0;
-    cpu_events_unmasked(cpu);
+    if (cpu->s.nmi_pending)
+        cpu_attention(cpu);
+}
+
+/* IRET of an 8086 program with IOPL < 3 under VME: IF goes to VIF. */
+static int virtual_flags(struct cpu *cpu, struct far_return *r)
+{
+    bool enables = r->rflags & FLAG_IF;
+
+    if (r->rflags & FLAG_TF || (enables && cpu->s.rflags & FLAG_VIP))
+        return cpu_raise_gp0(cpu);
+    cpu->s.rflags = (cpu->s.rflags & ~FLAG_VIF) | (enables ? FLAG_VIF : 0);
+    return 0;
 }
 
 static int return_real(struct cpu *cpu, struct far_return *r)
 {
     if (r->rip > (cpu_v86(cpu) ? 0xffff : cpu->s.seg[CS].limit))
         return cpu_raise_gp0(cpu);
+    if (r->interrupt && cpu_v86(cpu) && cpu_iopl(cpu) < 3)
+        TRY_FAULT(virtual_flags(cpu, r));
     stack_commit_rsp(cpu, &r->stack);
     segment_load_real(cpu, CS, r->cs);
     cpu->s.gpr[RIP] = r->rip;
     if (r->interrupt) {
         return_flags(cpu, r);
-        iret_done(cpu);
+        cpu_events_unmasked(cpu);
     }
     cpu_update_mode(cpu);
     cpu_refetch(cpu);
@@ -100,7 +112,7 @@ static int return_to_v86(struct cpu *cpu, struct far_return *r)
     cpu->s.gpr[RIP] = r->rip;
     cpu_update_mode(cpu);
     cpu_refetch(cpu);
-    iret_done(cpu);
+    cpu_events_unmasked(cpu);
     return 0;
 }
 
@@ -186,7 +198,7 @@ static int return_protected(struct cpu *cpu, struct far_return *r)
     if (outer)
         segment_drop_inner(cpu);
     if (r->interrupt)
-        iret_done(cpu);
+        cpu_events_unmasked(cpu);
     return 0;
 }
 
@@ -239,8 +251,6 @@ static int iret_task(struct cpu *cpu, const struct insn *insn)
         return cpu_raise_error(cpu, VECTOR_TS, SELECTOR_ERROR(cpu->s.tr.selector));
     TRY_FAULT(system_read(cpu, cpu->s.tr.base, &link, 2));
     int result = task_switch(cpu, link, TASK_RETURN, VECTOR_TS, insn_next(cpu, insn));
-    if (result != CPU_FAULT)
-        iret_done(cpu);
     return task_finish(cpu, result);
 }
 
@@ -248,13 +258,14 @@ int exec_iret(struct cpu *cpu, const struct insn *insn)
 {
     struct far_return r = { .interrupt = true, .bytes = insn->operand_bytes };
 
+    if (cpu_v86(cpu) && cpu_iopl(cpu) < 3 && (r.bytes != 2 || !(cpu->s.cr4 & CR4_VME)))
+        return cpu_raise_gp0(cpu);
+    unblock_nmi(cpu);
     if (cpu_uses_descriptors(cpu)) {
         if (cpu->s.rflags & FLAG_NT)
             return iret_task(cpu, insn);
         if (cpu_code64(cpu))
             return iret_code64(cpu, &r);
-    } else if (cpu_v86(cpu) && cpu_iopl(cpu) < 3) {
-        return cpu_raise_gp0(cpu);
     }
     stack_current(cpu, &r.stack);
     TRY_FAULT(stack_pop(cpu, &r.stack, &r.rip, r.bytes));

@@ -10,8 +10,7 @@
  * Accessed and dirty bits are set only by accesses that succeed in
  * translating; a walk that faults changes nothing.
  *
- * Not modelled: memory types, alignment checks (#AC), protection keys for
- * supervisor pages.
+ * Not modelled: memory types, protection keys for supervisor pages.
  */
 #include "cpu/memory.h"
 
@@ -212,7 +211,7 @@ static bool permits(const struct cpu *cpu, const struct walk *walk, enum mmu_ind
     *by_key = false;
     if (!(cpu->s.cr0 & CR0_PG))
         return true;
-    bool user = index == MMU_USER;
+    bool user = index >= MMU_USER;
     if (user && !walk->user)
         return false;
     if (access == ACCESS_FETCH)
@@ -289,7 +288,7 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
     entry->addend = (uintptr_t)physmem_host(cpu->memory, read_page) - (uintptr_t)page_linear;
     if (permits(cpu, walk, index, ACCESS_FETCH, &by_key))
         entry->exec_tag = page_linear;
-    if (debug_watches_page(cpu, page_linear))
+    if (index == MMU_USER_ALIGNED || debug_watches_page(cpu, page_linear))
         return;
     if (permits(cpu, walk, index, ACCESS_READ, &by_key))
         entry->read_tag = page_linear;
@@ -304,7 +303,7 @@ static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enu
 {
     struct walk walk;
     uint32_t failed = walk_tables(cpu, linear, &walk);
-    uint32_t error = (access == ACCESS_WRITE ? ERROR_W : 0) | (index == MMU_USER ? ERROR_U : 0);
+    uint32_t error = (access == ACCESS_WRITE ? ERROR_W : 0) | (index >= MMU_USER ? ERROR_U : 0);
     bool paging32 = !(cpu->s.cr4 & CR4_PAE);
     if (access == ACCESS_FETCH && ((nx_enabled(cpu) && !paging32) || cpu->s.cr4 & CR4_SMEP))
         error |= ERROR_ID;
@@ -447,7 +446,31 @@ static int write_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, 
     return 0;
 }
 
-/* Segment rights, limit and canonical form; gives the linear address. */
+/* The alignment that #AC demands of an access, by its size: far pointers (6)
+ * as their offset, x87 numbers (10) as 8 bytes, x87 environments (14, 28) and
+ * states (94, 108) as their words. Of 16 and more bytes AMD's processors
+ * demand 16, and Intel's may demand 8 (SDM vol. 3, 6.15, table 6-7). */
+static unsigned wanted_alignment(const struct cpu *cpu, unsigned bytes)
+{
+    switch (bytes) {
+    case 2: case 14: case 94: return 2;
+    case 4: case 6: case 28: case 108: return 4;
+    case 8: case 10: return 8;
+    case 16: case 32: return cpu->model->vendor[0] == 'A' ? 16 : 8;
+    default: return 1;
+    }
+}
+
+/* After the segment's faults and before those of paging, as on silicon. */
+static int check_alignment(struct cpu *cpu, uint64_t linear, unsigned bytes)
+{
+    if (likely(current_index(cpu) != MMU_USER_ALIGNED)
+        || !(linear & (wanted_alignment(cpu, bytes) - 1)))
+        return 0;
+    return cpu_raise_error(cpu, VECTOR_AC, 0);
+}
+
+/* Segment rights, limit, canonical form and alignment; gives the linear address. */
 static int check_segment(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write,
                          uint64_t *linear)
 {
@@ -458,7 +481,7 @@ static int check_segment(struct cpu *cpu, unsigned seg, uint64_t offset, unsigne
     *linear = access->base + offset;
     if (cpu->code_bytes == 8 && (!canonical(cpu, *linear) || !canonical(cpu, *linear + bytes - 1)))
         return cpu_raise_error(cpu, cpu->current->segment == SS ? VECTOR_SS : VECTOR_GP, 0);
-    return 0;
+    return check_alignment(cpu, *linear, bytes);
 }
 
 int memory_read_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *value, unsigned bytes)

@@ -67,7 +67,7 @@ void cpu_update_privilege(struct cpu *cpu)
 {
     enum mmu_index index = MMU_SUPERVISOR;
     if (cpu->s.cpl == 3)
-        index = MMU_USER;
+        index = (cpu->s.rflags & FLAG_AC) && (cpu->s.cr0 & CR0_AM) ? MMU_USER_ALIGNED : MMU_USER;
     else if (cpu->s.rflags & FLAG_AC)
         index = MMU_SUPERVISOR_AC;
     cpu->tlb = &cpu->tlbs[index];

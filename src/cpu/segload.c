@@ -84,20 +84,38 @@ int exec_mov_ss_m(struct cpu *cpu, const struct insn *insn)
     return load_ss(cpu, selector);
 }
 
+int segment_read_pointer(struct cpu *cpu, const struct insn *insn, uint64_t *offset,
+                         uint16_t *selector)
+{
+    uint64_t address = insn_address(cpu, insn);
+    unsigned bytes = insn->operand_bytes;
+    uint8_t pointer[16] = { 0 };
+
+    if (bytes == 2) { /* two words, also for alignment checks */
+        uint16_t word;
+        TRY_FAULT(memory_read16(cpu, insn->seg, address, &word));
+        TRY_FAULT(memory_read16(cpu, insn->seg, address + 2, selector));
+        *offset = word;
+        return 0;
+    }
+    TRY_FAULT(memory_read_block(cpu, insn->seg, address, pointer, bytes + 2));
+    *offset = load64(pointer) & bits_ones(bytes);
+    *selector = load16(pointer + bytes);
+    return 0;
+}
+
 /* LDS and its kin: offset to a register, then the selector behind it. */
 static int load_far_pointer(struct cpu *cpu, const struct insn *insn, unsigned seg)
 {
-    uint64_t offset = insn_address(cpu, insn);
-    uint8_t bytes[10];
+    uint64_t offset;
+    uint16_t selector;
 
-    TRY_FAULT(memory_read_block(cpu, insn->seg, offset, bytes, insn->operand_bytes + 2u));
-    TRY_FAULT(cpu_load_segment(cpu, seg, load16(bytes + insn->operand_bytes)));
+    TRY_FAULT(segment_read_pointer(cpu, insn, &offset, &selector));
+    TRY_FAULT(cpu_load_segment(cpu, seg, selector));
     if (insn->operand_bytes == 2)
-        register_write16(cpu, insn->reg, load16(bytes));
-    else if (insn->operand_bytes == 4)
-        register_write32(cpu, insn->reg, load32(bytes));
+        register_write16(cpu, insn->reg, (uint16_t)offset);
     else
-        register_write64(cpu, insn->reg, load64(bytes));
+        register_write64(cpu, insn->reg, offset);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Segment descriptors and checks. (SDM vol. 3, chapters 3 and 5; vol. 2, MOV)
  *
- * Not modelled: alignment checks of descriptor accesses.
+ * Accesses to descriptors are the processor's own: no alignment check.
  */
 #include "cpu/segment.h"
 

@@ -81,6 +81,11 @@ int descriptor_set_accessed(struct cpu *cpu, struct descriptor *descriptor);
 int segment_read_stack(struct cpu *cpu, uint16_t selector, unsigned cpl, enum vector vector,
                        struct descriptor *descriptor);
 
+/* Reads the far pointer in memory that `insn` names: offset of the operand size,
+ * selector. */
+int segment_read_pointer(struct cpu *cpu, const struct insn *insn, uint64_t *offset,
+                         uint16_t *selector);
+
 /* MOV/POP to ES, SS, DS, FS or GS. In any mode; updates derived state. */
 int cpu_load_segment(struct cpu *cpu, unsigned seg, uint16_t selector);
 

@@ -1,6 +1,8 @@
 /* Stacks of event delivery and far transfers. (SDM vol. 3, 5.8.5, 6.12, 7.2) */
 #include "cpu/stack.h"
 
+#include "cpu/debug.h"
+
 void stack_current(const struct cpu *cpu, struct stack *stack)
 {
     stack->segment = cpu->s.seg[SS];
@@ -50,17 +52,21 @@ int stack_rsp_from_tss64(struct cpu *cpu, unsigned byte_offset, uint64_t *rsp)
 static int stack_linear(struct cpu *cpu, const struct stack *stack, uint64_t rsp, unsigned bytes,
                         uint64_t *linear)
 {
+    bool fits;
     if (stack->mask == ~0ull) {
         *linear = rsp;
-        if (cpu_canonical(cpu, rsp) && cpu_canonical(cpu, rsp + bytes - 1))
-            return 0;
+        fits = cpu_canonical(cpu, rsp) && cpu_canonical(cpu, rsp + bytes - 1);
     } else {
         uint64_t offset = rsp & stack->mask;
         *linear = (uint32_t)(stack->segment.base + offset);
-        if (segment_within_limit(&stack->segment, offset, bytes))
-            return 0;
+        fits = segment_within_limit(&stack->segment, offset, bytes);
     }
-    return cpu_raise_error(cpu, VECTOR_SS, stack->error);
+    if (!fits)
+        return cpu_raise_error(cpu, VECTOR_SS, stack->error);
+    if (unlikely(*linear & (bytes - 1)) && stack->cpl == 3
+        && cpu->tlb == &cpu->tlbs[MMU_USER_ALIGNED])
+        return cpu_raise_error(cpu, VECTOR_AC, 0);
+    return 0;
 }
 
 int stack_push(struct cpu *cpu, struct stack *stack, uint64_t value, unsigned bytes)
@@ -69,6 +75,7 @@ int stack_push(struct cpu *cpu, struct stack *stack, uint64_t value, unsigned by
 
     TRY_FAULT(stack_linear(cpu, stack, rsp, bytes, &linear));
     TRY_FAULT(system_write_as(cpu, stack->cpl, linear, &value, bytes));
+    debug_accessed(cpu, linear, bytes, true);
     stack->rsp = rsp;
     return 0;
 }
@@ -80,6 +87,7 @@ int stack_pop(struct cpu *cpu, struct stack *stack, uint64_t *value, unsigned by
     TRY_FAULT(stack_linear(cpu, stack, stack->rsp, bytes, &linear));
     *value = 0;
     TRY_FAULT(system_read_as(cpu, stack->cpl, linear, value, bytes));
+    debug_accessed(cpu, linear, bytes, false);
     stack->rsp = (stack->rsp & ~stack->mask) | ((stack->rsp + bytes) & stack->mask);
     return 0;
 }

@@ -55,6 +55,8 @@ int exec_sysret(struct cpu *cpu, const struct insn *insn)
     s->gpr[RIP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
     flags_from_rflags(cpu, s->gpr[R11] & 0x3c7fd7);
     enter_flat(cpu, (uint16_t)((selector + (wide ? 16 : 0)) | 3), (uint16_t)(selector + 8), 3, wide);
+    if (s->rflags & FLAG_TF)
+        s->pending_debug |= DR6_BS; /* as if of the SYSCALL that is returned from */
     cpu_events_unmasked(cpu);
     return 0;
 }

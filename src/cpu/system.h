@@ -92,7 +92,9 @@ static inline int system_read_as(struct cpu *cpu, unsigned cpl, uint64_t linear,
 static inline void cpu_events_unmasked(struct cpu *cpu)
 {
     const struct cpu_state *s = &cpu->s;
-    if ((s->rflags & (FLAG_TF | FLAG_RF)) || ((s->rflags & FLAG_IF) && cpu->interrupt_line)
+    const uint64_t both = FLAG_VIF | FLAG_VIP;
+    if ((s->rflags & (FLAG_TF | FLAG_RF)) || (s->rflags & both) == both
+        || ((s->rflags & FLAG_IF) && cpu->interrupt_line)
         || s->nmi_pending || s->smi_pending || s->init_pending)
         cpu_attention(cpu);
 }
@@ -104,8 +106,7 @@ static inline void cpu_refetch(struct cpu *cpu)
 }
 
 /* May the current privilege use ports port..port+bytes-1 (IOPL, virtual-8086
- * mode, I/O bitmap of the TSS)? #GP(0) when not. Also notes I/O breakpoints
- * for the next boundary. (debugreg.c) */
+ * mode, I/O bitmap of the TSS)? #GP(0) when not. (debugreg.c) */
 int cpu_check_io(struct cpu *cpu, uint16_t port, unsigned bytes);
 
 /* Whether DR7 enables any breakpoint; then instructions and accesses are
@@ -113,6 +114,15 @@ int cpu_check_io(struct cpu *cpu, uint16_t port, unsigned bytes);
 static inline bool cpu_debug_registers_active(const struct cpu *cpu)
 {
     return cpu->s.dr[7] & 0xff;
+}
+
+/* Notes the guest's I/O breakpoints that an access to a port meets, for the
+ * next boundary. (debugreg.c) */
+void debug_register_io(struct cpu *cpu, uint16_t port, unsigned bytes);
+static inline void cpu_note_io(struct cpu *cpu, uint16_t port, unsigned bytes)
+{
+    if (unlikely(cpu_debug_registers_active(cpu)))
+        debug_register_io(cpu, port, bytes);
 }
 
 /* Time-stamp counter now. (msr.c) */

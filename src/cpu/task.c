@@ -58,6 +58,9 @@ static int save_task(struct cpu *cpu, uint32_t eip, uint32_t eflags)
     unsigned first = wide ? 32 : 14, bytes = wide ? 64 : 28;
     uint8_t image[64] = { 0 };
 
+    if (s->tr.limit < first + bytes - 1)
+        return cpu_raise_error(cpu, VECTOR_TS, SELECTOR_ERROR(s->tr.selector));
+
     if (!wide) {
         store16(image, (uint16_t)eip);
         store16(image + 2, (uint16_t)eflags);
@@ -252,7 +255,7 @@ int task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason, enu
     if (load_segments(cpu, &image))
         return FAULT_IN_NEW_TASK;
     if (image.trap) {
-        s->pending_debug |= 1u << 15; /* BT */
+        s->pending_debug |= DR6_BT;
         cpu_attention(cpu);
     }
     cpu_events_unmasked(cpu);
