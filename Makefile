@@ -6,6 +6,8 @@
 #   make sanitize     check, built with AddressSanitizer and UBSan; sanitize-units:
 #                     only the unit and instruction tests
 #   make demo         record Debian's kernel booting, and replay it
+#   make mutate       plants faults in src/cpu and counts what the tests catch
+#                     (SEED=1 COUNT=50)
 #   make bench lint clean
 
 CC := gcc
@@ -30,7 +32,7 @@ test_scripts := $(sort $(filter-out tests/unit/% tests/bench/%,$(wildcard tests/
 TESTS := $(test_programs) $(filter-out $(wildcard tests/*/long_*.sh),$(test_scripts))
 LONG_TESTS := $(test_programs) $(test_scripts)
 
-.PHONY: all tests check check-units check-long sanitize sanitize-units demo bench lint clean
+.PHONY: all tests check check-units check-long sanitize sanitize-units demo bench lint mutate clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -88,6 +90,11 @@ bench: all
 
 lint:
 	@ci/lint.sh
+
+SEED := 1
+COUNT := 50
+mutate:
+	@CC='$(CC)' tests/mutation/mutate.py --seed $(SEED) --count $(COUNT)
 
 clean:
 	rm -rf build build-asan build-clang

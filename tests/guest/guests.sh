@@ -39,7 +39,7 @@ complain() {
 start() {
     local output=$1 status
     shift
-    printf "$typed" | timeout 120 "$GROUNDHOG" "$@" >"$stem.out" 2>"$stem.err"
+    printf "$typed" | timeout "${GUEST_TIMEOUT:-120}" "$GROUNDHOG" "$@" >"$stem.out" 2>"$stem.err"
     status=$?
     { echo "status $status"; cat "$stem.out"; } >"$output"
 }
@@ -98,7 +98,7 @@ check_guest() {
     fi
     replay_both "$stem.ghog"
 
-    for spacing in ${SPACINGS:-1000 997}; do
+    for spacing in ${SPACINGS-1000 997}; do
         trace=$stem.$spacing.ghog
         start "$stem.recorded" record -o "$trace" --digest-every $spacing "${recorded[@]}"
         same "$stem.recorded" "record --digest-every $spacing" \
