@@ -1,6 +1,7 @@
 /*
- * Control registers, EFER, and what drops translations and caches.
- * (SDM vol. 3, sections 2.5 and 9.8; vol. 2, MOV CR, LMSW, INVLPG, INVPCID)
+ * Control registers, EFER, protection keys, and what drops translations and
+ * caches. (SDM vol. 3, sections 2.5, 4.4 to 4.6 and 9.8; vol. 2, MOV CR, LMSW,
+ * INVLPG, INVPCID, RDPKRU, WRPKRU)
  *
  * Not modelled: caches (INVD, WBINVD, CD and NW do nothing).
  */
@@ -9,7 +10,6 @@
 
 #define CR0_KEPT                                                                                   \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-#define CR3_PCID 0xfffull
 #define CR3_KEEP_PCID (1ull << 63)
 
 /* PAE paging outside of long mode, which has its PDPTEs in registers. */
@@ -64,6 +64,12 @@ int control_write_cr0(struct cpu *cpu, uint64_t value)
     return 0;
 }
 
+uint64_t control_cr3_valid(const struct cpu *cpu)
+{
+    uint64_t address = (1ull << cpu->model->physical_bits) - 1;
+    return address | (cpu_has(cpu, FEATURE_LAM) ? CR3_LAM_U48 | CR3_LAM_U57 : 0);
+}
+
 int control_write_cr3(struct cpu *cpu, uint64_t value)
 {
     struct cpu_state *s = &cpu->s;
@@ -71,7 +77,7 @@ int control_write_cr3(struct cpu *cpu, uint64_t value)
     if (cpu_long_mode(cpu)) {
         if (s->cr4 & CR4_PCIDE)
             value &= ~CR3_KEEP_PCID;
-        if (value >> cpu->model->physical_bits)
+        if (value & ~control_cr3_valid(cpu))
             return cpu_raise_gp0(cpu);
     }
     if (uses_pdptes(s->cr0, s->cr4, s->efer))
@@ -94,7 +100,7 @@ static uint64_t cr4_valid(const struct cpu *cpu)
         { CR4_UMIP, FEATURE_UMIP }, { CR4_LA57, FEATURE_LA57 },
         { CR4_FSGSBASE, FEATURE_FSGSBASE }, { CR4_PCIDE, FEATURE_PCID },
         { CR4_OSXSAVE, FEATURE_XSAVE }, { CR4_SMEP, FEATURE_SMEP }, { CR4_SMAP, FEATURE_SMAP },
-        { CR4_PKE, FEATURE_PKU },
+        { CR4_PKE, FEATURE_PKU }, { CR4_PKS, FEATURE_PKS }, { CR4_LAM_SUP, FEATURE_LAM },
     };
     uint64_t valid = CR4_PCE;
 
@@ -108,8 +114,8 @@ int control_write_cr4(struct cpu *cpu, uint64_t value)
 {
     struct cpu_state *s = &cpu->s;
     uint64_t changed = value ^ s->cr4;
-    const uint64_t paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57
-                            | CR4_PCIDE;
+    const uint64_t paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS
+                            | CR4_LA57 | CR4_PCIDE;
 
     if (value & ~cr4_valid(cpu))
         return cpu_raise_gp0(cpu);
@@ -164,18 +170,28 @@ static void write_wide(struct cpu *cpu, unsigned r, uint64_t value)
         register_write32(cpu, r, (uint32_t)value);
 }
 
+/* Which control registers there are: what else is encoded is no instruction,
+ * at any privilege. */
+static int check_number(struct cpu *cpu, const struct insn *insn)
+{
+    const unsigned exist = 1u << 0 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8;
+
+    if (!(exist >> insn->reg & 1))
+        return cpu_raise(cpu, VECTOR_UD);
+    return cpu_need_cpl0(cpu);
+}
+
 int exec_mov_r_cr(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t value;
 
-    TRY_FAULT(cpu_need_cpl0(cpu));
+    TRY_FAULT(check_number(cpu, insn));
     switch (insn->reg) {
     case 0: value = cpu->s.cr0; break;
     case 2: value = cpu->s.cr2; break;
     case 3: value = cpu->s.cr3; break;
     case 4: value = cpu->s.cr4; break;
-    case 8: value = cpu->bus.tpr_read(cpu->bus.context, cpu) & 15; break;
-    default: return cpu_raise(cpu, VECTOR_UD);
+    default: value = cpu->bus.tpr_read(cpu->bus.context, cpu) & 15; break;
     }
     write_wide(cpu, insn->rm, value);
     return 0;
@@ -185,7 +201,7 @@ int exec_mov_cr_r(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t value = read_wide(cpu, insn->rm);
 
-    TRY_FAULT(cpu_need_cpl0(cpu));
+    TRY_FAULT(check_number(cpu, insn));
     switch (insn->reg) {
     case 0:
         return control_write_cr0(cpu, value);
@@ -196,14 +212,12 @@ int exec_mov_cr_r(struct cpu *cpu, const struct insn *insn)
         return control_write_cr3(cpu, value);
     case 4:
         return control_write_cr4(cpu, value);
-    case 8:
+    default:
         if (value > 15)
             return cpu_raise_gp0(cpu);
         cpu->bus.tpr_write(cpu->bus.context, cpu, value);
         cpu_attention(cpu);
         return 0;
-    default:
-        return cpu_raise(cpu, VECTOR_UD);
     }
 }
 
@@ -275,11 +289,62 @@ int exec_invpcid(struct cpu *cpu, const struct insn *insn)
     TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(memory_read128(cpu, insn->seg, insn_address(cpu, insn), &target));
     bool pcide = cpu->s.cr4 & CR4_PCIDE;
-    if (type > 3 || (type < 2 && (target.low >> 12 || (!pcide && target.low)))
-        || (type == 0 && !cpu_canonical(cpu, target.high)))
+    if (type > 3 || target.low >> 12 || (type < 2 && !pcide && target.low)
+        || (type == 0 && !cpu_canonical_base(cpu, target.high)))
         return cpu_raise_gp0(cpu);
     mmu_flush(cpu);
     cpu_refetch(cpu);
+    return 0;
+}
+
+/* The keys' rights are part of what the TLB has decided. */
+static void keys_changed(struct cpu *cpu, uint64_t enabled_by)
+{
+    if (!(cpu->s.cr4 & enabled_by))
+        return;
+    mmu_flush(cpu);
+    cpu_refetch(cpu);
+}
+
+void control_set_pkru(struct cpu *cpu, uint32_t value)
+{
+    bool changed = cpu->s.pkru != value;
+    cpu->s.pkru = value;
+    if (changed)
+        keys_changed(cpu, CR4_PKE);
+}
+
+void control_set_pkrs(struct cpu *cpu, uint32_t value)
+{
+    bool changed = cpu->s.pkrs != value;
+    cpu->s.pkrs = value;
+    if (changed)
+        keys_changed(cpu, CR4_PKS);
+}
+
+static int check_pkru(struct cpu *cpu, bool write)
+{
+    if (!(cpu->s.cr4 & CR4_PKE))
+        return cpu_raise(cpu, VECTOR_UD);
+    if (register_read32(cpu, RCX) != 0 || (write && register_read32(cpu, RDX) != 0))
+        return cpu_raise_gp0(cpu);
+    return 0;
+}
+
+int exec_rdpkru(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    TRY_FAULT(check_pkru(cpu, false));
+    register_write32(cpu, RAX, (uint32_t)cpu->s.pkru);
+    register_write32(cpu, RDX, 0);
+    return 0;
+}
+
+int exec_wrpkru(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    TRY_FAULT(check_pkru(cpu, true));
+    control_set_pkru(cpu, register_read32(cpu, RAX));
     return 0;
 }
 

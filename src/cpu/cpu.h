@@ -38,7 +38,7 @@ struct debug_points;
 #define FLAG_ID 0x200000ull
 #define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
-/* CR0, CR4, EFER */
+/* CR0, CR3, CR4, EFER */
 #define CR0_PE 0x1ull
 #define CR0_MP 0x2ull
 #define CR0_EM 0x4ull
@@ -50,6 +50,9 @@ struct debug_points;
 #define CR0_NW 0x20000000ull
 #define CR0_CD 0x40000000ull
 #define CR0_PG 0x80000000ull
+#define CR3_PCID 0xfffull
+#define CR3_LAM_U57 (1ull << 61)
+#define CR3_LAM_U48 (1ull << 62)
 #define CR4_VME 0x1ull
 #define CR4_PVI 0x2ull
 #define CR4_TSD 0x4ull
@@ -69,6 +72,8 @@ struct debug_points;
 #define CR4_SMEP 0x100000ull
 #define CR4_SMAP 0x200000ull
 #define CR4_PKE 0x400000ull
+#define CR4_PKS 0x1000000ull
+#define CR4_LAM_SUP 0x10000000ull
 #define EFER_SCE 0x1ull
 #define EFER_LME 0x100ull
 #define EFER_LMA 0x400ull

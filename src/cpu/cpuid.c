@@ -15,6 +15,8 @@
 #include "cpu/cpu.h"
 
 #define SIGNATURE 0x000106cau /* family 6, model 1Ch, stepping 10 */
+#define PHYSICAL_BITS_LEAST 32u
+#define PHYSICAL_BITS_MOST 52u
 #define LEAF_BASIC_LAST 0x16u
 #define LEAF_HYPERVISOR 0x40000000u
 #define LEAF_EXTENDED 0x80000000u
@@ -41,12 +43,13 @@ static const struct feature_place places[FEATURE_COUNT] = {
 
 /* What no part of the emulator implements: cannot be asked for. */
 static const enum cpu_feature missing[] = {
-    FEATURE_VME, FEATURE_PCID, FEATURE_PKU,
+    FEATURE_VME,
 };
 
 /* Implemented, but not in the default model. */
 static const enum cpu_feature not_default[] = {
-    FEATURE_MONITOR, FEATURE_INVPCID, FEATURE_LA57, FEATURE_CLWB,
+    FEATURE_MONITOR, FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU, FEATURE_PKS, FEATURE_LA57,
+    FEATURE_LAM, FEATURE_CLWB,
     FEATURE_BMI1, FEATURE_BMI2, FEATURE_AVX, FEATURE_AVX2, FEATURE_FMA, FEATURE_F16C,
     FEATURE_GFNI, FEATURE_VAES, FEATURE_VPCLMULQDQ, FEATURE_MOVDIRI, FEATURE_MOVDIR64B,
     FEATURE_SERIALIZE, FEATURE_XGETBV1, FEATURE_XSAVES,
@@ -126,10 +129,30 @@ static bool same_name(const char *name, const char *text, size_t length)
     return name[length] == '\0';
 }
 
-/* One "+x", "-x", "x=on" or "x=off". */
+/* "phys-bits=N" */
+static int set_physical_bits(struct cpu_model *model, const char *text, size_t length,
+                             struct error *error)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < length && bits < 100; i++)
+        bits = text[i] >= '0' && text[i] <= '9' ? 10 * bits + (uint32_t)(text[i] - '0') : 100;
+    if (bits < PHYSICAL_BITS_LEAST || bits > PHYSICAL_BITS_MOST)
+        return error_set(error, ERROR_USAGE, "-cpu: phys-bits is %u to %u, not '%.*s'",
+                         PHYSICAL_BITS_LEAST, PHYSICAL_BITS_MOST, (int)length, text);
+    model->physical_bits = bits;
+    return 0;
+}
+
+/* One "+x", "-x", "x=on", "x=off" or "phys-bits=N". */
 static int set_option(struct cpu_model *model, const char *text, size_t length,
                       struct error *error)
 {
+    static const char physical[] = "phys-bits=";
+    size_t skip = strlen(physical);
+
+    if (length >= skip && memcmp(text, physical, skip) == 0)
+        return set_physical_bits(model, text + skip, length - skip, error);
     const char *name = text;
     size_t name_length = length;
     bool on = true;
@@ -240,6 +263,17 @@ static void leaf_4(const struct cpu_model *model, uint32_t subleaf, uint32_t out
     out[ECX] = caches[subleaf].sets - 1u;
 }
 
+/* How many subleaves there are, and whether CR4.PKE is set. */
+static void leaf_7(const struct cpu *cpu, uint32_t out[4])
+{
+    uint32_t second[4] = { 0 };
+
+    add_features(cpu->model, 7, 1, second);
+    out[EAX] = second[EAX] | second[EBX] | second[ECX] | second[EDX] ? 1 : 0;
+    if (cpu->s.cr4 & CR4_PKE)
+        out[ECX] |= 1u << 4;
+}
+
 /* Topology: one thread a core, all cores in one package. */
 static void leaf_b(const struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
@@ -294,6 +328,10 @@ static void basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, u
             out[EAX] = out[EBX] = 64;
             out[ECX] = 3;
         }
+        break;
+    case 7:
+        if (subleaf == 0)
+            leaf_7(cpu, out);
         break;
     case 0xb: leaf_b(cpu, subleaf, out); break;
     case 0xd: leaf_d(cpu, subleaf, out); break;

@@ -22,14 +22,14 @@ enum cpu_feature {
 
 struct cpu_model {
     uint64_t features[(FEATURE_COUNT + 63) / 64]; /* bit FEATURE_x: present; BASE always is */
-    uint32_t physical_bits;                       /* 36..52 */
+    uint32_t physical_bits;                       /* 32..52 */
     uint32_t linear_bits;                         /* 48 or 57 */
     char vendor[13];
     uint32_t signature; /* CPUID.1:EAX */
     uint32_t cpu_count;
 };
 
-/* Parses -cpu: "NAME[,+x][,-y][,x=on|off]". NAME: "max", "qemu64", "x86-64-v2" (default),
+/* Parses -cpu: "NAME[,+x][,-y][,x=on|off][,phys-bits=N]". NAME: "max", "qemu64", "x86-64-v2" (default),
  * "x86-64-v3". */
 int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_count, struct error *error);
 

@@ -7,10 +7,13 @@
  * read are flagged TABLE, and a write that changes an entry whose A bit was set
  * drops what was cached through it (an entry without A cannot be cached).
  *
- * Accessed and dirty bits are set only by accesses that succeed in
- * translating; a walk that faults changes nothing.
+ * A walk sets A in each entry that leads it to a further table, whatever it
+ * finds there; in the entry of the page itself A and D are set only by an
+ * access that is allowed.
  *
- * Not modelled: memory types, protection keys for supervisor pages.
+ * Not modelled: memory types. Linear-address masking
+ * is for explicit data accesses alone: the pushes of an event's delivery and
+ * the accesses to system tables take addresses as they are.
  */
 #include "cpu/memory.h"
 
@@ -26,6 +29,7 @@
 #define PTE_D 0x40ull
 #define PTE_PS 0x80ull
 #define PTE_NX (1ull << 63)
+#define PTE_PAT_LARGE 0x1000ull /* where PS is in the entry of a 4 KiB page */
 
 #define ERROR_P 0x1u
 #define ERROR_W 0x2u
@@ -56,6 +60,24 @@ static bool nx_enabled(const struct cpu *cpu) { return cpu->s.efer & EFER_NXE; }
 static uint64_t reserved_physical(const struct cpu *cpu)
 {
     return (~0ull << cpu->model->physical_bits) & 0x000fffffffffffffull;
+}
+
+/* The PAT bit of a page's entry is reserved where there is no PAT. */
+static uint64_t reserved_pat(const struct cpu *cpu, bool large)
+{
+    if (likely(cpu_has(cpu, FEATURE_PAT)))
+        return 0;
+    return large ? PTE_PAT_LARGE : PTE_PS;
+}
+
+/* The same of a 4 MiB page: bits 13 and up hold address bits 32 and up, as many
+ * as PSE-36 and the processor have. */
+static uint64_t reserved_4m(const struct cpu *cpu)
+{
+    unsigned bits = cpu->model->physical_bits < 40 ? cpu->model->physical_bits : 40;
+    if (!cpu_has(cpu, FEATURE_PSE36))
+        bits = 32;
+    return (0x3fe000ull & (~0ull << (bits - 19))) | reserved_pat(cpu, true);
 }
 
 static int page_fault(struct cpu *cpu, uint64_t linear, uint32_t error)
@@ -106,9 +128,16 @@ static void note_entry(struct walk *walk, uint64_t address, uint64_t value, uint
     walk->levels++;
 }
 
-/* 32-bit paging. Returns 0, or the error-code bits P and RSVD plus 1 << 31. */
 #define WALK_FAILED 0x80000000u
 
+/* The last entry noted has a reserved bit set: it leads nowhere. */
+static uint32_t refuse_reserved(struct walk *walk)
+{
+    walk->levels--;
+    return WALK_FAILED | ERROR_P | ERROR_RSVD;
+}
+
+/* 32-bit paging. Returns 0, or the error-code bits P and RSVD plus WALK_FAILED. */
 static uint32_t walk32(const struct cpu *cpu, uint64_t linear, struct walk *walk)
 {
     uint64_t table = cpu->s.cr3 & 0xfffff000u;
@@ -125,12 +154,14 @@ static uint32_t walk32(const struct cpu *cpu, uint64_t linear, struct walk *walk
         walk->writable &= !!(value & PTE_W);
         walk->dirty = value & PTE_D;
         if (level == 2 && value & PTE_PS && cpu->s.cr4 & CR4_PSE) {
-            if (value & 0x200000)
-                return WALK_FAILED | ERROR_P | ERROR_RSVD;
+            if (value & reserved_4m(cpu))
+                return refuse_reserved(walk);
             uint64_t base = (value & 0xffc00000u) | (value >> 13 & 0xff) << 32;
             walk->physical = (base | (linear & 0x3ff000));
             return 0;
         }
+        if (level == 1 && value & reserved_pat(cpu, false))
+            return refuse_reserved(walk);
         table = value & 0xfffff000u;
     }
     walk->physical = table;
@@ -149,8 +180,10 @@ static uint32_t check_entry(const struct cpu *cpu, uint64_t value, unsigned leve
         reserved |= 0x7ff0000000000000ull;
     if (large)
         reserved |= level == 3 ? 0x3fffe000ull : 0x1fe000ull;
-    else if (value & PTE_PS && level >= 3)
+    else if (level >= 3)
         reserved |= PTE_PS;
+    if (large || level == 1)
+        reserved |= reserved_pat(cpu, large);
     return value & reserved ? WALK_FAILED | ERROR_P | ERROR_RSVD : 0;
 }
 
@@ -204,11 +237,22 @@ static uint32_t walk_tables(const struct cpu *cpu, uint64_t linear, struct walk 
     return walk64(cpu, linear, pdpte & 0x000ffffffffff000ull, 2, walk);
 }
 
-/* Rights of the page for the accesses of one MMU index. */
-static bool permits(const struct cpu *cpu, const struct walk *walk, enum mmu_index index,
-                    enum access access, bool *by_key)
+/* What the protection key of the page denies. With paging off LMA is 0. */
+static bool key_denies(const struct cpu *cpu, const struct walk *walk, enum mmu_index index,
+                       enum access access)
 {
-    *by_key = false;
+    uint64_t enabled = cpu->s.cr4 & (walk->user ? CR4_PKE : CR4_PKS);
+    if (likely(!enabled) || access == ACCESS_FETCH || !cpu_long_mode(cpu))
+        return false;
+    unsigned rights = (unsigned)bits_get(walk->user ? cpu->s.pkru : cpu->s.pkrs, 2 * walk->key, 2);
+    bool protects = cpu->s.cr0 & CR0_WP || (walk->user && index >= MMU_USER);
+    return rights & 1 || (rights & 2 && access == ACCESS_WRITE && protects);
+}
+
+/* Rights of the page for the accesses of one MMU index, keys apart. */
+static bool rights_permit(const struct cpu *cpu, const struct walk *walk, enum mmu_index index,
+                          enum access access)
+{
     if (!(cpu->s.cr0 & CR0_PG))
         return true;
     bool user = index >= MMU_USER;
@@ -218,16 +262,13 @@ static bool permits(const struct cpu *cpu, const struct walk *walk, enum mmu_ind
         return walk->executable && !(!user && walk->user && cpu->s.cr4 & CR4_SMEP);
     if (!user && walk->user && cpu->s.cr4 & CR4_SMAP && index != MMU_SUPERVISOR_AC)
         return false;
-    if (access == ACCESS_WRITE && !walk->writable && (user || cpu->s.cr0 & CR0_WP))
-        return false;
-    if (walk->user && cpu->s.cr4 & CR4_PKE && cpu_long_mode(cpu)) {
-        unsigned rights = (unsigned)bits_get(cpu->s.pkru, 2 * walk->key, 2);
-        bool denied = rights & 1
-                      || (access == ACCESS_WRITE && rights & 2 && (user || cpu->s.cr0 & CR0_WP));
-        *by_key = denied;
-        return !denied;
-    }
-    return true;
+    return access != ACCESS_WRITE || walk->writable || !(user || cpu->s.cr0 & CR0_WP);
+}
+
+static bool permits(const struct cpu *cpu, const struct walk *walk, enum mmu_index index,
+                    enum access access)
+{
+    return rights_permit(cpu, walk, index, access) && !key_denies(cpu, walk, index, access);
 }
 
 /* Remembers that an entry of this table may now be cached. */
@@ -244,31 +285,49 @@ static void note_table(struct cpu *cpu, uint32_t page, uint64_t linear, unsigned
     physmem_flag(cpu->memory, page, PHYSMEM_TABLE);
 }
 
+static unsigned entry_bytes(const struct cpu *cpu)
+{
+    return cpu_long_mode(cpu) || cpu->s.cr4 & CR4_PAE ? 8 : 4;
+}
+
+/* Sets bits (A, D) in entry `i` of the walk; tables in ROM stay as they are.
+ * The walker's own stores need no table_written: they add bits. Returns the
+ * page that the entry was read from, PHYSMEM_DISCARD or PHYSMEM_MMIO. */
+static uint32_t mark_entry(struct cpu *cpu, const struct walk *walk, unsigned i, uint64_t bits)
+{
+    uint64_t address = walk->entry[i].address, wanted = walk->entry[i].value | bits;
+    uint32_t page = mmu_write_page(cpu, address);
+    if (page >= PHYSMEM_DISCARD || cpu->memory->flags[page] & PHYSMEM_ROM)
+        return mmu_read_page(cpu, address);
+    if (wanted != walk->entry[i].value) {
+        uint32_t offset = address & PAGE_MASK;
+        unsigned bytes = entry_bytes(cpu);
+        physmem_dirty(cpu->memory, page);
+        memcpy(physmem_host(cpu->memory, page) + offset, &wanted, bytes);
+        if (cpu->memory->flags[page] & PHYSMEM_CODE)
+            cpu->memory->listener.code_written(cpu->memory->listener.context, page, offset, bytes);
+    }
+    return page;
+}
+
+/* After a walk that faulted: `used` entries led to a further table. Nothing
+ * is cached, and so there is no table to record. */
+static void mark_tables(struct cpu *cpu, const struct walk *walk, unsigned used)
+{
+    for (unsigned i = 0; i < used; i++)
+        mark_entry(cpu, walk, i, PTE_A);
+}
+
 /* Sets A in every entry of the walk, D in the last one on a write, and records
- * the tables. The walker's own stores need no table_written: they add bits. */
+ * the tables. */
 static void commit_walk(struct cpu *cpu, struct walk *walk, bool write)
 {
-    unsigned bytes = cpu_long_mode(cpu) || cpu->s.cr4 & CR4_PAE ? 8 : 4;
+    bool small = entry_bytes(cpu) == 4;
     for (unsigned i = 0; i < walk->levels; i++) {
-        uint64_t address = walk->entry[i].address;
-        uint32_t page = mmu_write_page(cpu, address);
-        uint64_t wanted = walk->entry[i].value | PTE_A;
-        if (i + 1 == walk->levels && write)
-            wanted |= PTE_D;
-        if (page >= PHYSMEM_DISCARD || cpu->memory->flags[page] & PHYSMEM_ROM) {
-            page = mmu_read_page(cpu, address);
-            if (page < PHYSMEM_DISCARD)
-                note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, bytes == 4);
-            continue;
-        }
-        if (wanted != walk->entry[i].value) {
-            uint32_t offset = address & PAGE_MASK;
-            physmem_dirty(cpu->memory, page);
-            memcpy(physmem_host(cpu->memory, page) + offset, &wanted, bytes);
-            if (cpu->memory->flags[page] & PHYSMEM_CODE)
-                cpu->memory->listener.code_written(cpu->memory->listener.context, page, offset, bytes);
-        }
-        note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, bytes == 4);
+        bool last = i + 1 == walk->levels;
+        uint32_t page = mark_entry(cpu, walk, i, PTE_A | (last && write ? PTE_D : 0));
+        if (page < PHYSMEM_DISCARD)
+            note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, small);
     }
     if (write)
         walk->dirty = true;
@@ -281,19 +340,18 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
     uint64_t page_linear = linear & ~(uint64_t)PAGE_MASK;
     uint32_t read_page = mmu_read_page(cpu, walk->physical);
     uint32_t write_page = mmu_write_page(cpu, walk->physical);
-    bool by_key;
     entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
     if (read_page >= PHYSMEM_DISCARD)
         return;
     entry->addend = (uintptr_t)physmem_host(cpu->memory, read_page) - (uintptr_t)page_linear;
-    if (permits(cpu, walk, index, ACCESS_FETCH, &by_key))
+    if (permits(cpu, walk, index, ACCESS_FETCH))
         entry->exec_tag = page_linear;
     if (index == MMU_USER_ALIGNED || debug_watches_page(cpu, page_linear))
         return;
-    if (permits(cpu, walk, index, ACCESS_READ, &by_key))
+    if (permits(cpu, walk, index, ACCESS_READ))
         entry->read_tag = page_linear;
     if (walk->dirty && write_page == read_page && cpu->memory->flags[read_page] == 0
-        && permits(cpu, walk, index, ACCESS_WRITE, &by_key))
+        && permits(cpu, walk, index, ACCESS_WRITE))
         entry->write_tag = page_linear;
 }
 
@@ -307,11 +365,16 @@ static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enu
     bool paging32 = !(cpu->s.cr4 & CR4_PAE);
     if (access == ACCESS_FETCH && ((nx_enabled(cpu) && !paging32) || cpu->s.cr4 & CR4_SMEP))
         error |= ERROR_ID;
-    if (failed)
+    if (failed) {
+        mark_tables(cpu, &walk, walk.levels);
         return page_fault(cpu, linear, error | (failed & ~WALK_FAILED));
-    bool by_key;
-    if (!permits(cpu, &walk, index, access, &by_key))
+    }
+    /* PK tells of the key whatever else forbids the access. */
+    bool by_key = key_denies(cpu, &walk, index, access);
+    if (by_key || !rights_permit(cpu, &walk, index, access)) {
+        mark_tables(cpu, &walk, walk.levels - 1);
         return page_fault(cpu, linear, error | ERROR_P | (by_key ? ERROR_PK : 0));
+    }
     if (walk.levels)
         commit_walk(cpu, &walk, access == ACCESS_WRITE);
     /* A first write is the moment a page stops being CLEAN; only after that
@@ -331,12 +394,6 @@ static enum mmu_index current_index(const struct cpu *cpu)
     return (enum mmu_index)(cpu->tlb - cpu->tlbs);
 }
 
-static bool canonical(const struct cpu *cpu, uint64_t linear)
-{
-    unsigned shift = cpu->s.cr4 & CR4_LA57 ? 7 : 16;
-    return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
-}
-
 int mmu_fetch(struct cpu *cpu, uint64_t linear, uint32_t *page)
 {
     const struct tlb_entry *entry = memory_tlb_entry(cpu, linear);
@@ -345,7 +402,7 @@ int mmu_fetch(struct cpu *cpu, uint64_t linear, uint32_t *page)
         *page = (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
         return 0;
     }
-    if (cpu_code64(cpu) && !canonical(cpu, linear))
+    if (cpu_code64(cpu) && !cpu_canonical(cpu, linear))
         return cpu_raise_error(cpu, VECTOR_GP, 0);
     uint64_t physical;
     enum mmu_index index = current_index(cpu);
@@ -404,30 +461,33 @@ struct pieces {
     unsigned bytes[2];
 };
 
-static uint64_t wrap_linear(const struct cpu *cpu, uint64_t linear)
+/* The bits that a linear address has for the processor's own accesses; explicit
+ * ones have those of cpu->rip_mask. */
+static uint64_t system_mask(const struct cpu *cpu)
 {
-    return cpu_long_mode(cpu) ? linear : linear & 0xffffffffu;
+    return cpu_long_mode(cpu) ? ~0ull : 0xffffffffull;
 }
 
-static int locate(struct cpu *cpu, enum mmu_index index, uint64_t linear, unsigned bytes,
-                  enum access access, struct pieces *pieces)
+static int locate(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64_t mask,
+                  unsigned bytes, enum access access, struct pieces *pieces)
 {
-    linear = wrap_linear(cpu, linear);
+    linear &= mask;
     unsigned room = PAGE_BYTES - (unsigned)(linear & PAGE_MASK);
     pieces->bytes[0] = bytes < room ? bytes : room;
     pieces->bytes[1] = bytes - pieces->bytes[0];
     if (translate(cpu, index, linear, access, &pieces->physical[0]))
         return CPU_FAULT;
     if (pieces->bytes[1])
-        return translate(cpu, index, wrap_linear(cpu, linear + pieces->bytes[0]), access,
+        return translate(cpu, index, (linear + pieces->bytes[0]) & mask, access,
                          &pieces->physical[1]);
     return 0;
 }
 
-static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, void *value, unsigned bytes)
+static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64_t mask,
+                       void *value, unsigned bytes)
 {
     struct pieces pieces;
-    if (locate(cpu, index, linear, bytes, ACCESS_READ, &pieces))
+    if (locate(cpu, index, linear, mask, bytes, ACCESS_READ, &pieces))
         return CPU_FAULT;
     read_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
     if (pieces.bytes[1])
@@ -435,15 +495,34 @@ static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, v
     return 0;
 }
 
-static int write_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, const void *value, unsigned bytes)
+static int write_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64_t mask,
+                        const void *value, unsigned bytes)
 {
     struct pieces pieces;
-    if (locate(cpu, index, linear, bytes, ACCESS_WRITE, &pieces))
+    if (locate(cpu, index, linear, mask, bytes, ACCESS_WRITE, &pieces))
         return CPU_FAULT;
     write_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
     if (pieces.bytes[1])
         write_physical(cpu, pieces.physical[1], (const uint8_t *)value + pieces.bytes[0], pieces.bytes[1]);
     return 0;
+}
+
+/* Linear-address masking: the bits between bit 63 and the highest that the
+ * pointer's mode translates become copies of that one. */
+static uint64_t mask_pointer(const struct cpu *cpu, uint64_t linear)
+{
+    unsigned sign;
+    if (linear >> 63) {
+        if (!(cpu->s.cr4 & CR4_LAM_SUP))
+            return linear;
+        sign = cpu->s.cr4 & CR4_LA57 ? 56 : 47;
+    } else {
+        if (!(cpu->s.cr3 & (CR3_LAM_U57 | CR3_LAM_U48)))
+            return linear;
+        sign = cpu->s.cr3 & CR3_LAM_U57 ? 56 : 47;
+    }
+    uint64_t metadata = (1ull << 63) - (2ull << sign);
+    return linear >> sign & 1 ? linear | metadata : linear & ~metadata;
 }
 
 /* The alignment that #AC demands of an access, by its size: far pointers (6)
@@ -479,7 +558,12 @@ static int check_segment(struct cpu *cpu, unsigned seg, uint64_t offset, unsigne
         && segment_check(cpu, seg, offset, bytes, write))
         return CPU_FAULT;
     *linear = access->base + offset;
-    if (cpu->code_bytes == 8 && (!canonical(cpu, *linear) || !canonical(cpu, *linear + bytes - 1)))
+    if (cpu->code_bytes != 8) {
+        *linear &= cpu->rip_mask;
+        return check_alignment(cpu, *linear, bytes);
+    }
+    *linear = mask_pointer(cpu, *linear);
+    if (!cpu_canonical(cpu, *linear) || !cpu_canonical(cpu, *linear + bytes - 1))
         return cpu_raise_error(cpu, cpu->current->segment == SS ? VECTOR_SS : VECTOR_GP, 0);
     return check_alignment(cpu, *linear, bytes);
 }
@@ -488,7 +572,7 @@ int memory_read_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *value
 {
     uint64_t linear;
     if (check_segment(cpu, seg, offset, bytes, false, &linear)
-        || read_linear(cpu, current_index(cpu), linear, value, bytes))
+        || read_linear(cpu, current_index(cpu), linear, cpu->rip_mask, value, bytes))
         return CPU_FAULT;
     debug_accessed(cpu, linear, bytes, false);
     return 0;
@@ -498,7 +582,7 @@ int memory_write_slow(struct cpu *cpu, unsigned seg, uint64_t offset, const void
 {
     uint64_t linear;
     if (check_segment(cpu, seg, offset, bytes, true, &linear)
-        || write_linear(cpu, current_index(cpu), linear, value, bytes))
+        || write_linear(cpu, current_index(cpu), linear, cpu->rip_mask, value, bytes))
         return CPU_FAULT;
     debug_accessed(cpu, linear, bytes, true);
     return 0;
@@ -511,7 +595,7 @@ int memory_modify_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *val
     enum mmu_index index = current_index(cpu);
     if (check_segment(cpu, seg, offset, bytes, true, &linear)
         || check_segment(cpu, seg, offset, bytes, false, &linear)
-        || locate(cpu, index, linear, bytes, ACCESS_WRITE, &pieces))
+        || locate(cpu, index, linear, cpu->rip_mask, bytes, ACCESS_WRITE, &pieces))
         return CPU_FAULT;
     read_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
     if (pieces.bytes[1])
@@ -525,7 +609,7 @@ static int probe(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes,
     struct pieces pieces;
     if (check_segment(cpu, seg, offset, bytes, access == ACCESS_WRITE, &linear))
         return CPU_FAULT;
-    return locate(cpu, current_index(cpu), linear, bytes, access, &pieces);
+    return locate(cpu, current_index(cpu), linear, cpu->rip_mask, bytes, access, &pieces);
 }
 
 int memory_probe_write(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes)
@@ -538,6 +622,13 @@ int memory_probe_read(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned b
     return probe(cpu, seg, offset, bytes, ACCESS_READ);
 }
 
+static int check_canonical(struct cpu *cpu, uint64_t linear, unsigned bytes, enum vector vector)
+{
+    if (cpu_long_mode(cpu) && (!cpu_canonical(cpu, linear) || !cpu_canonical(cpu, linear + bytes - 1)))
+        return cpu_raise_error(cpu, vector, 0);
+    return 0;
+}
+
 int memory_system_read(struct cpu *cpu, uint64_t linear, void *value, unsigned bytes)
 {
     const struct tlb_entry *entry
@@ -546,40 +637,45 @@ int memory_system_read(struct cpu *cpu, uint64_t linear, void *value, unsigned b
         memcpy(value, (const void *)(uintptr_t)(linear + entry->addend), bytes);
         return 0;
     }
-    return memory_read_as(cpu, 0, linear, value, bytes);
+    if (check_canonical(cpu, linear, bytes, VECTOR_GP))
+        return CPU_FAULT;
+    return read_linear(cpu, MMU_SUPERVISOR, linear, system_mask(cpu), value, bytes);
 }
 
 int memory_system_write(struct cpu *cpu, uint64_t linear, const void *value, unsigned bytes)
 {
-    return memory_write_as(cpu, 0, linear, value, bytes);
+    if (check_canonical(cpu, linear, bytes, VECTOR_GP))
+        return CPU_FAULT;
+    return write_linear(cpu, MMU_SUPERVISOR, linear, system_mask(cpu), value, bytes);
 }
 
-static int check_canonical(struct cpu *cpu, uint64_t linear, unsigned bytes, enum vector vector)
+/* A transfer's stack accesses are explicit unless they begin in user mode. */
+static enum mmu_index stack_index(const struct cpu *cpu, unsigned cpl)
 {
-    if (cpu_long_mode(cpu) && (!canonical(cpu, linear) || !canonical(cpu, linear + bytes - 1)))
-        return cpu_raise_error(cpu, vector, 0);
-    return 0;
+    if (cpl == 3)
+        return MMU_USER;
+    return cpu->s.cpl < 3 && cpu->s.rflags & FLAG_AC ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
 }
 
 int memory_write_as(struct cpu *cpu, unsigned cpl, uint64_t linear, const void *value, unsigned bytes)
 {
     if (check_canonical(cpu, linear, bytes, VECTOR_SS))
         return CPU_FAULT;
-    return write_linear(cpu, cpl == 3 ? MMU_USER : MMU_SUPERVISOR, linear, value, bytes);
+    return write_linear(cpu, stack_index(cpu, cpl), linear, system_mask(cpu), value, bytes);
 }
 
 int memory_read_as(struct cpu *cpu, unsigned cpl, uint64_t linear, void *value, unsigned bytes)
 {
     if (check_canonical(cpu, linear, bytes, VECTOR_GP))
         return CPU_FAULT;
-    return read_linear(cpu, cpl == 3 ? MMU_USER : MMU_SUPERVISOR, linear, value, bytes);
+    return read_linear(cpu, stack_index(cpu, cpl), linear, system_mask(cpu), value, bytes);
 }
 
 /* The debugger's translation: no side effects, no rights. */
 static uint32_t debug_page(const struct cpu *cpu, uint64_t linear)
 {
     struct walk walk;
-    if (walk_tables(cpu, wrap_linear(cpu, linear), &walk))
+    if (walk_tables(cpu, linear & system_mask(cpu), &walk))
         return PHYSMEM_MMIO;
     return mmu_read_page(cpu, walk.physical);
 }

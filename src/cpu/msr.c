@@ -139,7 +139,16 @@ int msr_read(struct cpu *cpu, uint32_t number, uint64_t *value)
     switch (number) {
     case MSR_TSC: *value = cpu_tsc(cpu); return 0;
     case MSR_EFER: *value = cpu->s.efer; return 0;
-    case MSR_PAT: *value = cpu->s.pat; return 0;
+    case MSR_PAT:
+        if (!cpu_has(cpu, FEATURE_PAT))
+            break;
+        *value = cpu->s.pat;
+        return 0;
+    case MSR_PKRS:
+        if (!cpu_has(cpu, FEATURE_PKS))
+            break;
+        *value = cpu->s.pkrs;
+        return 0;
     case MSR_MICROCODE_VERSION: *value = cpu->s.microcode_version; return 0;
     case MSR_TSC_ADJUST:
         if (!cpu_has(cpu, FEATURE_TSC_ADJUST))
@@ -206,9 +215,18 @@ static int write_special(struct cpu *cpu, uint32_t number, uint64_t value)
     case MSR_EFER:
         return control_write_efer(cpu, value);
     case MSR_PAT:
+        if (!cpu_has(cpu, FEATURE_PAT))
+            return -1;
         if (!is_pat(value))
             return cpu_raise_gp0(cpu);
         cpu->s.pat = value;
+        return 0;
+    case MSR_PKRS:
+        if (!cpu_has(cpu, FEATURE_PKS))
+            return -1;
+        if (value >> 32)
+            return cpu_raise_gp0(cpu);
+        control_set_pkrs(cpu, (uint32_t)value);
         return 0;
     case MSR_MICROCODE_VERSION: /* 0 is written before CPUID fills it in */
     case MSR_UPDATE_TRIGGER:    /* no update fits this processor */
@@ -227,7 +245,7 @@ int msr_write(struct cpu *cpu, uint32_t number, uint64_t value)
     uint64_t *place = canonical(cpu, number);
 
     if (place) {
-        if (!cpu_canonical(cpu, value))
+        if (!cpu_canonical_base(cpu, value))
             return cpu_raise_gp0(cpu);
         *place = value;
         if (number == MSR_FS_BASE || number == MSR_GS_BASE)

@@ -85,7 +85,7 @@ static void reset_msrs(struct cpu *cpu)
     s->smbase = 0x30000;
     s->microcode_version = 0;
     s->spec_ctrl = 0;
-    s->pkru = 0;
+    s->pkru = s->pkrs = 0;
     s->xss = 0;
 }
 

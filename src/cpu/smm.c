@@ -301,7 +301,7 @@ static int load_control(struct cpu *cpu, const struct image *image)
     struct cpu_state *s = &cpu->s;
     uint64_t cr3 = image->value[VALUE_CR3], cr4 = image->value[VALUE_CR4];
 
-    if (!is_valid(image) || cr3 >> cpu->model->physical_bits
+    if (!is_valid(image) || (cr3 & ~control_cr3_valid(cpu))
         || ((cr4 & CR4_PCIDE) && !cpu_has(cpu, FEATURE_PCID)))
         return CPU_FAULT;
     s->cr0 &= ~CR0_PG;

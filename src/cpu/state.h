@@ -107,7 +107,8 @@ struct cpu_state {
     uint64_t pending_debug;     /* DR6 bits to report at the next boundary */
     uint64_t smm_debug;         /* pending_debug of what an SMI interrupted */
     uint64_t smi_cause;         /* cpu_smi_cause of the pending SMI */
-    uint8_t pad[16];
+    uint64_t pkrs;              /* IA32_PKRS */
+    uint8_t pad[8];
 };
 
 _Static_assert(sizeof(struct cpu_state) % 32 == 0, "no implicit tail padding");

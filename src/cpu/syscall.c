@@ -130,7 +130,7 @@ static int write_base(struct cpu *cpu, const struct insn *insn, unsigned seg)
         return cpu_raise(cpu, VECTOR_UD);
     if (insn->operand_bytes != 8)
         base = (uint32_t)base;
-    if (!cpu_canonical(cpu, base))
+    if (!cpu_canonical_base(cpu, base))
         return cpu_raise_gp0(cpu);
     set_base(cpu, seg, base);
     return 0;

@@ -30,9 +30,18 @@ static inline bool cpu_uses_descriptors(const struct cpu *cpu)
     return (cpu->s.cr0 & CR0_PE) && !(cpu->s.rflags & FLAG_VM);
 }
 
+/* Whether an access may use the address: canonical for the paging mode. */
 static inline bool cpu_canonical(const struct cpu *cpu, uint64_t linear)
 {
     unsigned unused = cpu->s.cr4 & CR4_LA57 ? 7 : 16;
+    return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
+}
+
+/* Whether a base register, an MSR or INVPCID takes the address: canonical for
+ * the widest paging mode that the processor has, whatever CR4.LA57 says. */
+static inline bool cpu_canonical_base(const struct cpu *cpu, uint64_t linear)
+{
+    unsigned unused = 64 - cpu->model->linear_bits;
     return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
 }
 
@@ -134,5 +143,12 @@ int control_write_cr0(struct cpu *cpu, uint64_t value);
 int control_write_cr3(struct cpu *cpu, uint64_t value);
 int control_write_cr4(struct cpu *cpu, uint64_t value);
 int control_write_efer(struct cpu *cpu, uint64_t value);
+
+/* The bits that CR3 may have in long mode. */
+uint64_t control_cr3_valid(const struct cpu *cpu);
+
+/* PKRU and IA32_PKRS, with what depends on them. */
+void control_set_pkru(struct cpu *cpu, uint32_t value);
+void control_set_pkrs(struct cpu *cpu, uint32_t value);
 
 #endif

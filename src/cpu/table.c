@@ -19,7 +19,7 @@ static int load_table(struct cpu *cpu, const struct insn *insn, struct descripto
     TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(memory_read_block(cpu, insn->seg, insn_address(cpu, insn), bytes, wide ? 10 : 6));
     uint64_t base = load64(bytes + 2);
-    if (wide && !cpu_canonical(cpu, base))
+    if (wide && !cpu_canonical_base(cpu, base))
         return cpu_raise_gp0(cpu);
     if (!wide && insn->operand_bytes == 2)
         base &= 0xffffff;
@@ -61,7 +61,7 @@ static int read_system(struct cpu *cpu, uint16_t selector, struct descriptor *de
         uint64_t high;
         TRY_FAULT(descriptor_read_high(cpu, descriptor, VECTOR_GP, &high));
         descriptor->segment.base |= high << 32;
-        if ((high >> 40 & 0x1f) || !cpu_canonical(cpu, descriptor->segment.base))
+        if ((high >> 40 & 0x1f) || !cpu_canonical_base(cpu, descriptor->segment.base))
             return cpu_raise_error(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
     }
     return 0;

@@ -350,16 +350,29 @@ faulted:
     jne wrong
     cmpq %rdi, trap_cr2
     jne wrong
-    /* A walk that faults changes nothing. */
+    /* A walk that faults has set A where it went on, and nothing in the last
+     * entry, unless that was one of the others too. */
     movl walk_count, %ecx
+    decl %ecx
+    movl %ecx, %r10d
+    movq walk_address(, %rcx, 8), %r11
+    xorl %esi, %esi
 1:  decl %ecx
     js 2f
     movq walk_address(, %rcx, 8), %rdx
-    movq (%rdx), %rax
-    cmpq walk_value(, %rcx, 8), %rax
+    movq walk_value(, %rcx, 8), %rax
+    orq $0x20, %rax
+    cmpq %rax, (%rdx)
     jne wrong
+    cmpq %rdx, %r11
+    jne 1b
+    movl $0x20, %esi
     jmp 1b
-2:  leaq 0x100(%rbp), %rax
+2:  movq walk_value(, %r10, 8), %rax
+    orq %rsi, %rax
+    cmpq %rax, (%r11)
+    jne wrong
+    leaq 0x100(%rbp), %rax
     call mix
     ret
 

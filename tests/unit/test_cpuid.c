@@ -85,8 +85,8 @@ static void level_3_adds_avx(void **state)
 static void wrong_models_are_refused(void **state)
 {
     struct cpu_bench *b = *state;
-    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "max,+pku", "qemu64,+",
-                                         "max,=on", "max,sse=maybe" };
+    static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "qemu64,+",
+                                         "max,phys-bits=31", "max,=on", "max,sse=maybe", "max,phys-bits=4x" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
         struct error error = { "" };

@@ -68,7 +68,7 @@ static void wrong_msr_values_fault(void **state)
 {
     struct cpu_bench *b = *state;
     static const struct { uint32_t number; uint64_t value; } cases[] = {
-        { MSR_LSTAR, 1ull << 48 }, { MSR_GS_BASE, 1ull << 63 }, { MSR_PAT, 2 },
+        { MSR_LSTAR, 1ull << 56 }, { MSR_GS_BASE, 1ull << 63 }, { MSR_PAT, 2 },
         { MSR_PAT, 0x0800000000000000 }, { MSR_MTRR_DEF_TYPE, 2 }, { MSR_MTRR_DEF_TYPE, 0x1000 },
         { MSR_MTRR_BASE0, 1ull << 40 }, { MSR_MTRR_BASE0, 3 }, { MSR_MTRR_FIX64K, 7 },
         { MSR_SFMASK, 1ull << 32 }, { MSR_TSC_AUX, 1ull << 32 }, { MSR_EFER, 1ull << 15 },
@@ -208,7 +208,7 @@ static void tables_are_loaded_and_stored(void **state)
     bench_put(b, 0x5002, IDT, 8);
     assert_int_equal(EXECUTE(b, "\x0f\x01\x1b"), 0); /* LIDT [rbx] */
     assert_int_equal(b->cpu->s.idtr.limit, 0xfff);
-    bench_put(b, 0x5002, 1ull << 48, 8);
+    bench_put(b, 0x5002, 1ull << 56, 8);
     assert_int_equal(EXECUTE(b, "\x0f\x01\x13"), RAISED(GP)); /* LGDT [rbx] */
     assert_int_equal(b->cpu->s.gdtr.base, GDT);
 }
@@ -420,7 +420,7 @@ static void swapgs_and_bases(void **state)
     s->cr4 |= CR4_FSGSBASE;
     assert_int_equal(EXECUTE(b, "\xf3\x48\x0f\xae\xc8"), 0);
     assert_int_equal(s->gpr[RAX], 0xffff888000001000);
-    s->gpr[RAX] = 1ull << 50;
+    s->gpr[RAX] = 1ull << 58;
     assert_int_equal(EXECUTE(b, "\xf3\x48\x0f\xae\xd0"), RAISED(GP)); /* WRFSBASE rax */
     assert_int_equal(EXECUTE(b, "\xf3\x0f\xae\xd0"), 0);              /* WRFSBASE eax */
     assert_int_equal(s->seg[FS].base, 0);
