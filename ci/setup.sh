@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build="gcc libc6-dev make binutils libzstd-dev libxxhash-dev seabios"
-test="libcmocka-dev clang llvm gdb cpio e2fsprogs cppcheck procps libzydis-dev"
+test="libcmocka-dev clang llvm gdb cpio e2fsprogs cppcheck procps libzydis-dev libmpfr-dev"
 long="qemu-user"
 
 wanted=
