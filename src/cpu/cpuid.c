@@ -380,4 +380,6 @@ void cpu_cpuid(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t 
         extended_leaf(cpu, leaf, out);
     else
         basic_leaf(cpu, leaf, subleaf, out);
+    if ((leaf == 1 || leaf == LEAF_EXTENDED + 1) && cpu->s.apic_off)
+        out[EDX] &= ~(1u << 9);
 }

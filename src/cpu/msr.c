@@ -49,10 +49,32 @@ static int unknown(struct cpu *cpu, uint32_t number, bool write)
 /* MSRs of the local APIC live in the machine. */
 static bool is_device_msr(const struct cpu *cpu, uint32_t number)
 {
-    return number == MSR_APIC_BASE
+    return (number == MSR_APIC_BASE && cpu_has(cpu, FEATURE_APIC))
            || (number == MSR_TSC_DEADLINE && cpu_has(cpu, FEATURE_TSC_DEADLINE))
            || (number >= MSR_X2APIC_FIRST && number <= MSR_X2APIC_LAST
                && cpu_has(cpu, FEATURE_X2APIC));
+}
+
+#define APIC_BASE_X2APIC (1ull << 10)
+#define APIC_BASE_ENABLE (1ull << 11)
+
+/* What the device does not know of the model: how wide addresses are, and
+ * whether there is an x2APIC mode. */
+static bool is_apic_base(const struct cpu *cpu, uint64_t value)
+{
+    return !(value >> cpu->model->physical_bits)
+           && (!(value & APIC_BASE_X2APIC) || cpu_has(cpu, FEATURE_X2APIC));
+}
+
+static int write_device(struct cpu *cpu, uint32_t number, uint64_t value)
+{
+    if ((number == MSR_APIC_BASE && !is_apic_base(cpu, value))
+        || cpu->bus.msr_write(cpu->bus.context, cpu, number, value))
+        return cpu_raise_gp0(cpu);
+    if (number == MSR_APIC_BASE)
+        cpu->s.apic_off = !(value & APIC_BASE_ENABLE);
+    cpu_attention(cpu);
+    return 0;
 }
 
 /* The place of a plain 64-bit MSR in the state, NULL when it is not one.
@@ -262,12 +284,8 @@ int msr_write(struct cpu *cpu, uint32_t number, uint64_t value)
         *place = value;
         return 0;
     }
-    if (is_device_msr(cpu, number)) {
-        if (cpu->bus.msr_write(cpu->bus.context, cpu, number, value))
-            return cpu_raise_gp0(cpu);
-        cpu_attention(cpu);
-        return 0;
-    }
+    if (is_device_msr(cpu, number))
+        return write_device(cpu, number, value);
     if (constant(cpu, number, &ignored))
         return cpu_raise_gp0(cpu);
     return unknown(cpu, number, true);

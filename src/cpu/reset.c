@@ -97,6 +97,7 @@ void cpu_reset(struct cpu *cpu)
     reset_vectors(s);
     reset_msrs(cpu);
     s->cr0 = CR0_ET | CR0_CD | CR0_NW;
+    s->apic_off = 0;
     s->activity = s->index == 0 ? CPU_RUNNING : CPU_WAIT_SIPI;
     cpu->interrupt_line = false;
     cpu_restored(cpu);

@@ -99,7 +99,7 @@ struct cpu_state {
     uint8_t nmi_pending;        /* how many: see machine_cpu_nmi */
     uint8_t smi_pending;
     uint8_t init_pending;
-    uint8_t pad_flow;
+    uint8_t apic_off;           /* IA32_APIC_BASE says so: CPUID shows no APIC */
     uint8_t smm;                /* in SMM; 2: NMIs were blocked before */
     uint8_t yield;              /* a PAUSE was executed and other vCPUs exist: give up the turn */
     uint8_t monitor_armed;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
+#include "cpu/cpuid.h"
 #include "machine/board_internal.h"
 #include "machine/cpu_lines.h"
 #include "util/bits.h"
@@ -234,12 +235,15 @@ static void init_interrupts(struct board *board)
         .tsc_context = board,
         .broadcast_eoi = ioapic_broadcast_eoi,
         .eoi_context = &board->ioapic,
+        .lacks_tsc_deadline = !cpu_model_has(machine->cpus[0]->model, FEATURE_TSC_DEADLINE),
     };
     lapics_init(&board->lapics, machine->cpu_count, &wiring);
     ioapic_init(&board->ioapic, &board->lapics);
     pic_init(&board->pic, (struct line){ lapic_set_extint, &board->lapics, LAPIC_ALL_CPUS });
     bus_add(&machine->mmio, "ioapic", IOAPIC_DEFAULT_BASE, IOAPIC_BYTES, 4, ioapic_read,
             ioapic_write, &board->ioapic);
+    bus_add(&machine->mmio, "interrupt messages", LAPIC_DEFAULT_BASE, LAPIC_MESSAGE_BYTES, 4, NULL,
+            lapic_message_write, &board->lapics);
 }
 
 static void init_pci(struct board *board)
@@ -527,6 +531,11 @@ void board_mmio_write(struct board *board, unsigned cpu, uint64_t address, uint6
         lapic_mmio_write(&board->lapics, cpu, address & (LAPIC_PAGE_BYTES - 1), value, bytes);
     else
         bus_write(&board->machine->mmio, address, value, bytes);
+}
+
+void board_message(struct board *board, uint64_t address, uint32_t data)
+{
+    lapic_message(&board->lapics, address, data);
 }
 
 void board_cpu_reset(struct board *board, unsigned cpu)

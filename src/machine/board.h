@@ -55,6 +55,9 @@ uint64_t board_mmio_read(struct board *board, unsigned cpu, uint64_t address, un
 void board_mmio_write(struct board *board, unsigned cpu, uint64_t address, uint64_t value,
                       unsigned bytes);
 
+/* A bus master's write to FEExxxxxh. */
+void board_message(struct board *board, uint64_t address, uint32_t data);
+
 /* An INIT on the vCPU's APIC (called when the vCPU is reset alone). */
 void board_cpu_reset(struct board *board, unsigned cpu);
 

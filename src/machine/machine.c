@@ -82,10 +82,17 @@ static bool reaches_memory(const struct physmem *memory, uint64_t address, uint6
     return false;
 }
 
+#define MESSAGES 0xfee00000u /* and the MiB from there: writes are interrupt messages */
+
 /* What no memory takes is no event: a device may be told to fill 4 GiB. */
 static void dma_write_memory(void *context, uint64_t address, const void *bytes, uint64_t length)
 {
     struct machine *machine = context;
+    if (address >> 20 == MESSAGES >> 20) {
+        if (length == 4 && !(address & 3))
+            board_message(machine->board, address, load32(bytes));
+        return;
+    }
     if (!reaches_memory(&machine->memory, address, length))
         return;
     if (machine->hooks.dma)

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "cpu/cpu.h"
+#include "cpu/cpuid.h"
 #include "machine/board.h"
 #include "machine/board_internal.h"
 #include "machine/cpu_lines.h"
@@ -28,6 +29,7 @@ struct fixture {
     struct machine machine;
     struct description description;
     struct cpu *cpu_list[2];
+    struct cpu_model model;
     struct error error;
     uint8_t bios[BIOS_BYTES];
     uint8_t kernel[KERNEL_BYTES];
@@ -41,7 +43,7 @@ struct fixture {
 /* What the board asked for, of the fixture whose test runs. */
 static struct asked {
     bool interrupt[2];
-    unsigned nmis, resets, power_offs, exits;
+    unsigned nmis, smis, resets, power_offs, exits;
     uint32_t exit_status;
 } asked;
 
@@ -61,7 +63,8 @@ void machine_cpu_nmi(struct machine *machine, unsigned cpu)
 void machine_cpu_smi(struct machine *machine, unsigned cpu)
 {
     (void)machine;
-    (void)cpu;
+    assert_int_equal(cpu, 0);
+    asked.smis++;
 }
 
 void machine_cpu_init(struct machine *machine, unsigned cpu)
@@ -155,8 +158,11 @@ static void power_on(struct fixture *f)
                                   BOARD_PCI_HOLE), 0);
     for (unsigned i = 0; i < 2; i++)
         f->cpu_list[i] = aligned_alloc(64, (sizeof(struct cpu) + 63) & ~63ul);
-    for (unsigned i = 0; i < 2; i++)
+    assert_int_equal(cpu_model_parse(&f->model, f->description.cpu, 2, &f->error), 0);
+    for (unsigned i = 0; i < 2; i++) {
         memset(f->cpu_list[i], 0, sizeof(struct cpu));
+        f->cpu_list[i]->model = &f->model;
+    }
     machine->cpus = f->cpu_list;
     machine->cpu_count = f->description.cpus;
     machine->board = board_create(machine, &f->error);
@@ -545,6 +551,52 @@ static void test_drives(void **state)
     expect_refusal(f, "drive1");
 }
 
+/* The APM port's SMI, on the machine that has it. */
+static void test_smi(void **state)
+{
+    (void)state;
+    for (unsigned version = 1; version <= 2; version++) {
+        struct fixture *f = describe();
+        snprintf(f->description.machine, sizeof f->description.machine, "pc-%u", version);
+        power_on(f);
+        out(f, 0xcf8, 0x80000b58, 4);
+        assert_int_equal(in(f, 0xcff, 1), version == 1 ? 2 : 0);
+        config_write(f, PCI_DEVFN(1, 3), 0x40, 0x601, 4);
+        config_write(f, PCI_DEVFN(1, 3), 0x80, 1, 1);
+        config_write(f, PCI_DEVFN(1, 3), 0x5b, 2, 1);
+        out(f, 0x628, 1, 1);
+        out(f, 0xb2, 0, 1);
+        assert_int_equal(asked.smis, version - 1);
+        discard(f);
+    }
+}
+
+/* Interrupt messages that a vCPU writes: beside its APIC page, and into that
+ * page while the APIC is off. */
+static void test_messages(void **state)
+{
+    struct fixture *f = *state;
+    struct board *board = f->machine.board;
+    board_mmio_write(board, 1, 0xfee000f0, 0x1ff, 4);
+    board_mmio_write(board, 0, 0xfee01000, 0x10041, 4); /* reserved bits */
+    board_mmio_write(board, 0, 0xfee01000, 0x8041, 4);  /* the end of a level */
+    board_mmio_write(board, 0, 0xfee01002, 0x41, 4);
+    board_mmio_write(board, 0, 0xfee01000, 0x41, 1);
+    board_mmio_write(board, 0, 0xfee01000, 0x41, 8);
+    board_mmio_write(board, 0, 0xfee01000, 0x641, 4); /* no device starts a vCPU */
+    assert_false(asked.interrupt[1]);
+    board_mmio_write(board, 0, 0xfee01000, 0x41, 4);
+    assert_true(asked.interrupt[1]);
+    assert_int_equal(board_interrupt_acknowledge(board, 1), 0x41);
+    assert_int_equal(board_mmio_read(board, 0, 0xfee01000, 4), 0xffffffff);
+
+    board_mmio_write(board, 0, 0xfee000f0, 0x1ff, 4);
+    assert_int_equal(board_msr_write(board, 1, 0x1b, 0xfee00000), 0);
+    board_mmio_write(board, 1, 0xfee00080, 0xc052, 4); /* level, to vCPU 0 */
+    assert_int_equal(board_interrupt_acknowledge(board, 0), 0x52);
+    assert_int_equal(board_mmio_read(board, 0, 0xfee001a0, 4), 1 << 0x12);
+}
+
 static uint64_t component_bytes(const struct fixture *f)
 {
     uint64_t total = 0;
@@ -646,7 +698,8 @@ int main(void)
         TEST(test_serial_interrupt_shared), TEST(test_pci_interrupt_on_isa_line), TEST(test_a20),
         TEST(test_resets_and_ends), TEST(test_inputs), TEST(test_apics), TEST(test_fw_cfg_items),
         cmocka_unit_test(test_memory_above_the_hole), cmocka_unit_test(test_kernel_items),
-        cmocka_unit_test(test_bad_kernels), cmocka_unit_test(test_drives),
+        cmocka_unit_test(test_bad_kernels), cmocka_unit_test(test_smi), TEST(test_messages),
+        cmocka_unit_test(test_drives),
         TEST(test_save_and_restore), TEST(test_hostile_guest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

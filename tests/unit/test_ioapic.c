@@ -222,6 +222,13 @@ static void refused_level(void **state)
     lapic_mmio_write(&m.lapics, 1, 0xf0, 0x1ff, 4);
     route(9, 1, 0x69 | LEVEL);
     takes(1, 0x69);
+    eoi(1);
+    takes(1, 0x69);
+    put(0x23, 7u << 24); /* to nobody while it is served */
+    eoi(1);
+    assert_false(m.interrupt[0] || m.interrupt[1]);
+    put(0x23, 0); /* a new destination alone sends it again */
+    takes(0, 0x69);
 }
 
 static void save_and_restore(void **state)

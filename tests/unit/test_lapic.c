@@ -450,6 +450,40 @@ static void timer_tsc_deadline(void **state)
     assert_int_equal(rdmsr(0, 0x6e0), 0);
 }
 
+/* A model without TSC deadline lacks the bit of the mode. */
+static void timer_without_deadline(void **state)
+{
+    (void)state;
+    m.lapics.wiring.lacks_tsc_deadline = true;
+    enable(0);
+    put(0, 0x320, 0x60031);
+    assert_int_equal(get(0, 0x320), 0x20031);
+    enable_x2apic(0);
+    assert_int_equal(lapic_msr_write(&m.lapics, 0, 0x832, 0x40031), -1);
+    assert_int_equal(lapic_msr_write(&m.lapics, 0, 0x832, 0x20031), 0);
+}
+
+/* Bits of the page that software cannot change. */
+static void read_only_bits(void **state)
+{
+    (void)state;
+    static const struct { uint16_t offset; uint32_t after; } rows[] = {
+        { 0x020, 3u << 24 }, { 0x030, 0x01050014 }, { 0x080, 0xff }, { 0x090, 0 }, { 0x0a0, 0xff },
+        { 0x0c0, 0 }, { 0x0d0, 0xff000000 }, { 0x0e0, 0xffffffff }, { 0x0f0, 0x13ff },
+        { 0x100, 0 }, { 0x180, 0 }, { 0x200, 0 }, { 0x310, 0xff000000 }, { 0x320, 0x700ff },
+        { 0x330, 0x107ff }, { 0x340, 0x107ff }, { 0x350, 0x1a7ff }, { 0x360, 0x1a7ff },
+        { 0x370, 0x100ff }, { 0x390, 0 }, { 0x3e0, 0xb },
+    };
+    enable(3);
+    put(3, 0x0f0, UINT32_MAX);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        put(3, rows[i].offset, UINT32_MAX);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(get(3, rows[i].offset), rows[i].after);
+    put(3, 0x0e0, 0);
+    assert_int_equal(get(3, 0x0e0), 0x0fffffff);
+}
+
 static void virtual_wire(void **state)
 {
     (void)state;
@@ -739,6 +773,8 @@ int main(void)
         cmocka_unit_test_setup(timer_read_at_expiry, setup),
         cmocka_unit_test_setup(timer_divisors, setup),
         cmocka_unit_test_setup(timer_tsc_deadline, setup),
+        cmocka_unit_test_setup(timer_without_deadline, setup),
+        cmocka_unit_test_setup(read_only_bits, setup),
         cmocka_unit_test_setup(virtual_wire, setup),
         cmocka_unit_test_setup(extint_message, setup),
         cmocka_unit_test_setup(base_transitions, setup),

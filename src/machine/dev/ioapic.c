@@ -115,10 +115,10 @@ static void entry_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t
     uint64_t *entry = &ioapic->s.entries[pin];
     if (high) {
         *entry = (*entry & ~ENTRY_HIGH_BITS) | ((uint64_t)value << 32 & ENTRY_HIGH_BITS);
-        return;
+    } else {
+        uint64_t writable = ENTRY_LOW_BITS & ~ENTRY_READ_ONLY;
+        *entry = (*entry & ~writable) | (value & writable);
     }
-    uint64_t writable = ENTRY_LOW_BITS & ~ENTRY_READ_ONLY;
-    *entry = (*entry & ~writable) | (value & writable);
     /* Remote IRR means nothing for an edge; software relies on a switch to
      * edge and back to clear it. */
     if (!level_triggered(*entry))

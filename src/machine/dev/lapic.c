@@ -19,6 +19,7 @@
 #include "util/assert.h"
 
 #define DESTINATION_ALL UINT32_MAX
+#define MESSAGE_ASSERT (1u << 14)
 
 /* Where a message goes. */
 struct message {
@@ -248,17 +249,27 @@ bool lapic_deliver(struct lapics *lapics, uint8_t destination, bool logical,
         .destination = destination == 0xff ? DESTINATION_ALL : destination,
         .logical = logical, .mode = mode, .vector = vector, .level_triggered = level_triggered,
     };
-    return deliver(lapics, &message);
+    /* Only a local APIC sends STARTUP. */
+    return mode != LAPIC_STARTUP && deliver(lapics, &message);
 }
 
 bool lapic_message(struct lapics *lapics, uint64_t address, uint32_t data)
 {
     enum lapic_delivery mode = lapic_mode(data);
+    bool level = data & LVT_LEVEL;
+    if (data >> 16 || (level && !(data & MESSAGE_ASSERT)))
+        return false;
     bool redirect = address & 8;
     if (redirect && mode == LAPIC_FIXED)
         mode = LAPIC_LOWEST_PRIORITY;
     return lapic_deliver(lapics, (uint8_t)(address >> 12), address & 4, mode, (uint8_t)data,
-                         data & LVT_LEVEL);
+                         level);
+}
+
+void lapic_message_write(void *device, uint64_t offset, uint64_t value, unsigned bytes)
+{
+    if (bytes == 4 && !(offset & 3))
+        lapic_message(device, LAPIC_DEFAULT_BASE + offset, (uint32_t)value);
 }
 
 void lapic_send_self(struct lapic *lapic, uint8_t vector)

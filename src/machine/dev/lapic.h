@@ -98,6 +98,7 @@ struct lapic_wiring {
      * (ioapic_broadcast_eoi). */
     void (*broadcast_eoi)(void *context, uint8_t vector);
     void *eoi_context;
+    bool lacks_tsc_deadline; /* the vCPUs' model has no such timer mode */
 };
 
 struct lapic {
@@ -155,8 +156,15 @@ void lapic_set_nmi(void *lapics, unsigned input, bool level);
 bool lapic_deliver(struct lapics *lapics, uint8_t destination, bool logical,
                    enum lapic_delivery mode, uint8_t vector, bool level_triggered);
 
-/* A device's write of `data` to FEExxxxxh: a message-signalled interrupt. */
+/* A device's write of `data` to FEExxxxxh: a message-signalled interrupt. Bits
+ * 31:16 of what a device writes are 0: anything else is no message, nor is the
+ * end of a level. */
 bool lapic_message(struct lapics *lapics, uint64_t address, uint32_t data);
+
+/* The same as an MMIO write, by offset from FEE00000h: what a vCPU writes
+ * beside its APIC page, or there while that page is hidden. */
+#define LAPIC_MESSAGE_BYTES 0x100000u
+void lapic_message_write(void *lapics, uint64_t offset, uint64_t value, unsigned bytes);
 
 /* The TSC offset of `cpu` has changed (IA32_TSC, IA32_TSC_ADJUST written). */
 void lapic_tsc_changed(struct lapics *lapics, unsigned cpu);

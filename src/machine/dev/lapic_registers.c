@@ -8,8 +8,7 @@
  * narrower and misaligned writes are dropped, and of a 64-bit write the low
  * half counts.
  *
- * Not modelled: a writable xAPIC id; address-width checks of IA32_APIC_BASE
- * below bit 52; LVT_CMCI (the version register says so).
+ * Not modelled: a writable xAPIC id; LVT_CMCI (the version register says so).
  */
 #include "machine/dev/lapic_internal.h"
 
@@ -21,7 +20,7 @@
 
 #define VERSION 0x01050014u /* EOI broadcast suppression, 6 LVT entries, 14h */
 
-#define BASE_RESERVED 0xffffff00000002ffull /* addresses have 40 bits */
+#define BASE_RESERVED 0xfff00000000002ffull /* how wide addresses are: the vCPU checks */
 
 #define ICR_WRITABLE 0x000ccfffu /* without delivery status, bit 12 */
 #define ICR_STATUS (1u << 12)
@@ -77,6 +76,13 @@ static const struct rule rules[REG_COUNT] = {
     [REG_DIVIDE] = { 0xb, 0, READ | WRITE },
     [REG_SELF_IPI] = { 0xff, 0, MSR_WRITE },
 };
+
+/* The timer's mode has one bit less where the model lacks the TSC deadline. */
+static uint32_t writable(const struct lapic *lapic, unsigned number)
+{
+    bool lacks = number == REG_LVT_TIMER && lapic->lapics->wiring.lacks_tsc_deadline;
+    return rules[number].writable & ~(lacks ? LVT_TIMER_TSC_DEADLINE : 0);
+}
 
 static uint32_t logical_id(const struct lapic *lapic)
 {
@@ -141,7 +147,7 @@ static void svr_write(struct lapic *lapic, uint32_t value)
 static void register_write(struct lapic *lapic, unsigned number, uint32_t value)
 {
     struct lapic_state *s = &lapic->s;
-    value &= rules[number].writable;
+    value &= writable(lapic, number);
     switch (number) {
     case REG_TPR:
         s->tpr = value;
@@ -242,7 +248,7 @@ static int x2apic_write(struct lapic *lapic, unsigned number, uint64_t value)
 {
     if (!lapic_in_x2apic(lapic) || number >= REG_COUNT || !(rules[number].access & MSR_WRITE))
         return -1;
-    uint64_t allowed = rules[number].writable | rules[number].status;
+    uint64_t allowed = writable(lapic, number) | rules[number].status;
     if (number == REG_ICR_LOW)
         allowed |= 0xffffffffull << 32;
     if (value & ~allowed)

@@ -1,0 +1,99 @@
+/* What reaches the vCPUs of a whole machine from outside: interrupt messages of
+ * bus masters, NMIs that queue, SMIs and INITs that wait. */
+#include "cpu/cpu.h"
+#include "machine_bench.h"
+#include "machine/cpu_lines.h"
+#include "util/bits.h"
+
+static struct description description;
+static struct machine *machine;
+
+static int setup(void **state)
+{
+    (void)state;
+    bench_describe(&description, bench_guest, sizeof bench_guest);
+    description.cpus = 2;
+    machine = bench_machine(&description);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    machine_destroy(machine);
+    return 0;
+}
+
+static uint64_t apic_read(unsigned cpu, unsigned offset)
+{
+    return board_mmio_read(machine->board, cpu, 0xfee00000 + offset, 4);
+}
+
+static void dma_messages(void **state)
+{
+    (void)state;
+    static const struct { uint64_t address; uint32_t data, bytes; bool taken; } rows[] = {
+        { 0xfee01000, 0x61, 4, true },
+        { 0xfee01000, 0x62, 2, false },    /* a message is a dword */
+        { 0xfee01002, 0x63, 4, false },    /* at its place */
+        { 0xfee01000, 0x64, 8, false },
+        { 0xfef01000, 0x65, 4, false },    /* outside of the range */
+        { 0xfed01000, 0x66, 4, false },
+        { 0xfee02000, 0x67, 4, false },    /* to nobody */
+        { 0xfeeff000, 0x68, 4, true },     /* to all */
+        { 0x1fee01000, 0x69, 4, false },
+    };
+    board_mmio_write(machine->board, 1, 0xfee000f0, 0x1ff, 4);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint8_t bytes[8] = { 0 };
+        store32(bytes, rows[i].data);
+        dma_write(&machine->dma, rows[i].address, bytes, rows[i].bytes);
+        uint64_t irr = apic_read(1, 0x230);
+        assert_int_equal(irr >> (rows[i].data & 31) & 1, rows[i].taken);
+    }
+    assert_true(machine->cpus[1]->interrupt_line);
+}
+
+static void queued_nmis(void **state)
+{
+    (void)state;
+    struct cpu_state *s = &machine->cpus[0]->s;
+    for (unsigned i = 0; i < 3; i++)
+        machine_cpu_nmi(machine, 0);
+    assert_int_equal(s->nmi_pending, 2);
+    s->nmi_pending = 0;
+    s->nmi_blocked = 1;
+    for (unsigned i = 0; i < 3; i++)
+        machine_cpu_nmi(machine, 0);
+    assert_int_equal(s->nmi_pending, 1);
+}
+
+/* A vCPU in SMM: SMIs and INIT wait, STARTUP is lost. */
+static void waiting_for_rsm(void **state)
+{
+    (void)state;
+    struct cpu_state *s = &machine->cpus[1]->s;
+    s->activity = CPU_HALTED;
+    s->smm = 1;
+    machine_cpu_init(machine, 1);
+    machine_cpu_smi_caused(machine, 1, 0x123);
+    machine_cpu_startup(machine, 1, 0x12);
+    assert_int_equal(s->smi_cause, 0);
+    bench_run(machine, 1000);
+    assert_int_equal(s->activity, CPU_HALTED);
+    assert_true(s->init_pending && s->smi_pending && s->smm);
+    s->smm = 0;
+    bench_run(machine, 2 * description.quantum);
+    assert_false(s->init_pending || s->smi_pending || s->smm);
+    assert_int_equal(s->activity, CPU_WAIT_SIPI);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(dma_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(queued_nmis, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_for_rsm, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
