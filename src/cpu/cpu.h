@@ -92,6 +92,9 @@ enum vector {
     VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_BR = 5,
     VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12,
     VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_MF = 16, VECTOR_AC = 17, VECTOR_MC = 18, VECTOR_XM = 19,
+    /* None: the instruction does not run until an interrupt came (x87 errors
+     * with CR0.NE = 0). */
+    VECTOR_WAIT = 0xff,
 };
 
 /* The exception that a handler raised. */
@@ -121,6 +124,8 @@ struct cpu_bus {
     void (*tpr_write)(void *context, struct cpu *cpu, uint64_t value);
     uint64_t (*virtual_ns)(void *context, struct cpu *cpu); /* now, exact */
     uint64_t (*random)(void *context, struct cpu *cpu);
+    /* The level of FERR# with CR0.NE = 0; returns whether IGNNE# is asserted. */
+    bool (*fpu_error)(void *context, struct cpu *cpu, bool level);
     void (*tsc_changed)(void *context, struct cpu *cpu); /* tsc_offset was written */
     /* One line for the user, once per kind: an instruction or MSR not modelled. */
     void (*notice)(void *context, struct cpu *cpu, const char *text);

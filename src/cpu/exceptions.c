@@ -398,6 +398,10 @@ static void deliver_chain(struct cpu *cpu, enum severity before)
 
 void cpu_deliver_exception(struct cpu *cpu)
 {
+    if (unlikely(cpu->exception.vector == VECTOR_WAIT)) {
+        cpu->s.activity = CPU_HALTED;
+        return;
+    }
     deliver_chain(cpu, BENIGN);
 }
 

@@ -7,6 +7,7 @@
  * and exponent.
  */
 #include "cpu/exec_vector.h"
+#include "cpu/exec_x87.h"
 
 int mmx_unavailable(struct cpu *cpu)
 {
@@ -14,9 +15,7 @@ int mmx_unavailable(struct cpu *cpu)
         return cpu_raise(cpu, VECTOR_UD);
     if (cpu->s.cr0 & CR0_TS)
         return cpu_raise(cpu, VECTOR_NM);
-    if (cpu->s.cr0 & CR0_NE)
-        return cpu_raise(cpu, VECTOR_MF);
-    return 0;
+    return x87_report(cpu);
 }
 
 static int mmx_read_memory(struct cpu *cpu, const struct insn *insn, uint64_t *value)

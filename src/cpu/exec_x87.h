@@ -24,6 +24,10 @@
 /* The exception that keeps an x87 instruction from running: #NM, #MF. */
 int x87_unavailable(struct cpu *cpu, bool waiting);
 
+/* An error waits: #MF, or, with CR0.NE = 0, FERR# and a wait for the
+ * interrupt; 0 when IGNNE# has it ignored. */
+int x87_report(struct cpu *cpu);
+
 /* 0 if an x87 instruction may run. Waiting ones take a pending exception. */
 static inline int x87_check(struct cpu *cpu)
 {

@@ -13,9 +13,25 @@ int x87_unavailable(struct cpu *cpu, bool waiting)
 {
     if (cpu->s.cr0 & (CR0_EM | CR0_TS))
         return cpu_raise(cpu, VECTOR_NM);
-    if (waiting && cpu->s.fsw & FSW_ES && cpu->s.cr0 & CR0_NE)
+    return waiting && cpu->s.fsw & FSW_ES ? x87_report(cpu) : 0;
+}
+
+/* As the 486 and later: FERR# is asserted when the next waiting instruction
+ * finds the error, and that waits for the interrupt (SDM vol. 1, appendix D). */
+int x87_report(struct cpu *cpu)
+{
+    if (cpu->s.cr0 & CR0_NE)
         return cpu_raise(cpu, VECTOR_MF);
-    return 0;
+    if (!cpu->bus.fpu_error || cpu->bus.fpu_error(cpu->bus.context, cpu, true))
+        return 0;
+    return cpu_raise(cpu, VECTOR_WAIT);
+}
+
+/* After ES may have been cleared: FERR# is given up. */
+static void update_ferr(struct cpu *cpu)
+{
+    if (!(cpu->s.cr0 & CR0_NE) && !(cpu->s.fsw & FSW_ES) && cpu->bus.fpu_error)
+        cpu->bus.fpu_error(cpu->bus.context, cpu, false);
 }
 
 unsigned x87_signal_slow(struct cpu *cpu, const struct insn *insn, unsigned status)
@@ -32,6 +48,7 @@ void x87_update_summary(struct cpu *cpu)
     cpu->s.fsw &= (uint16_t)~(FSW_ES | FSW_B);
     if (cpu->s.fsw & ~cpu->s.fcw & FP_EXCEPTIONS)
         cpu->s.fsw |= FSW_ES | FSW_B;
+    update_ferr(cpu);
 }
 
 void x87_reset(struct cpu *cpu)
@@ -42,6 +59,7 @@ void x87_reset(struct cpu *cpu)
     cpu->s.fop = 0;
     cpu->s.fip = cpu->s.fdp = 0;
     cpu->s.fcs = cpu->s.fds = 0;
+    update_ferr(cpu);
 }
 
 uint8_t x87_tags_abridged(const struct cpu *cpu)
@@ -96,9 +114,7 @@ int exec_fwait(struct cpu *cpu, const struct insn *insn)
     (void)insn;
     if ((cpu->s.cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
         return cpu_raise(cpu, VECTOR_NM);
-    if (cpu->s.fsw & FSW_ES && cpu->s.cr0 & CR0_NE)
-        return cpu_raise(cpu, VECTOR_MF);
-    return 0;
+    return cpu->s.fsw & FSW_ES ? x87_report(cpu) : 0;
 }
 
 int exec_fninit(struct cpu *cpu, const struct insn *insn)
@@ -116,6 +132,7 @@ int exec_fnclex(struct cpu *cpu, const struct insn *insn)
     if (x87_check_nowait(cpu))
         return CPU_FAULT;
     cpu->s.fsw &= (uint16_t)~(FP_EXCEPTIONS | FSW_SF | FSW_ES | FSW_B);
+    update_ferr(cpu);
     return 0;
 }
 

@@ -507,6 +507,12 @@ void board_tsc_changed(struct board *board, unsigned cpu)
     lapic_tsc_changed(&board->lapics, cpu);
 }
 
+bool board_fpu_error(struct board *board, bool level)
+{
+    fpu_error_set_ferr(&board->fpu_error, 0, level);
+    return board->fpu_error.s.ignne;
+}
+
 uint64_t board_tpr_read(struct board *board, unsigned cpu)
 {
     return lapic_tpr_read(&board->lapics, cpu);

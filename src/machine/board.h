@@ -45,6 +45,9 @@ void board_tsc_changed(struct board *board, unsigned cpu);
 /* The TSC offset of vCPU `cpu` has changed. */
 void board_tsc_changed(struct board *board, unsigned cpu);
 
+/* FERR# of the processor; returns whether IGNNE# is asserted. */
+bool board_fpu_error(struct board *board, bool level);
+
 /* CR8 of vCPU `cpu`, 0..15. */
 uint64_t board_tpr_read(struct board *board, unsigned cpu);
 void board_tpr_write(struct board *board, unsigned cpu, uint64_t value);

@@ -13,7 +13,7 @@
 
 /* What the CPU sees of devices. `address` and `bytes` as noted. */
 enum observation {
-    OBSERVE_PORT_READ,  /* address: port, bytes: 1, 2, 4 */
+    OBSERVE_PORT_READ,  /* address: port, bytes: 1, 2, 4; of F0h by the CPU itself: IGNNE# */
     OBSERVE_MMIO_READ,  /* address: physical, bytes: 1, 2, 4, 8 */
     OBSERVE_INTERRUPT,  /* value: vector taken; bytes 0 */
     OBSERVE_MSR_READ,   /* address: MSR that a device answers (APIC) */

@@ -137,6 +137,16 @@ static uint64_t next_random(void *context, struct cpu *cpu)
     return machine_random(at_now(context, cpu));
 }
 
+/* IGNNE# is recorded as a read of the port that asserts it. */
+static bool fpu_error(void *context, struct cpu *cpu, bool level)
+{
+    struct machine *machine = at_now(context, cpu);
+    bool ignored = false;
+    if (!machine->hooks.isolated)
+        ignored = board_fpu_error(machine->board, level);
+    return level && observe(machine, cpu, OBSERVE_PORT_READ, 0xf0, 1, ignored);
+}
+
 static void tsc_changed(void *context, struct cpu *cpu)
 {
     struct machine *machine = at_now(context, cpu);
@@ -184,6 +194,7 @@ void machine_bus_connect(struct machine *machine, struct cpu *cpu)
         .tpr_write = tpr_write,
         .virtual_ns = virtual_ns,
         .random = next_random,
+        .fpu_error = fpu_error,
         .tsc_changed = tsc_changed,
         .notice = notice,
     };
