@@ -18,7 +18,8 @@
 #define MTRR_CAP (MTRR_VARIABLE | 1u << 8 | 1u << 10) /* fixed ranges, WC */
 #define MTRR_DEF_VALID 0xcffull
 #define MISC_ENABLE_VALID ((1ull << 0) | (1ull << 3) | (1ull << 7) | (1ull << 11) | (1ull << 12) \
-                           | (1ull << 16) | (1ull << 18) | (1ull << 22) | (1ull << 34))
+                           | (1ull << 16) | (1ull << 18) | (1ull << 22) | (1ull << 23) \
+                           | (1ull << 34))
 
 uint64_t cpu_tsc(struct cpu *cpu)
 {
@@ -205,6 +206,16 @@ static bool is_fixed_mtrr(uint32_t number)
     return number >= MSR_MTRR_FIX64K && number < MSR_MTRR_FIX4K_C0000 + 8 && number != MSR_PAT;
 }
 
+/* CTL: everything or nothing is reported (kernels leave out bit 10, on a GART, or
+ * bit 0). STATUS is only cleared. For ADDR and MISC the SDM says so too; test
+ * kernels expect what they write, and nothing needs the fault. */
+static bool is_bank_value(unsigned which, uint64_t value)
+{
+    if (which == 0)
+        return value == 0 || (value | 1u << 10 | 1) == ~0ull;
+    return which != 1 || value == 0;
+}
+
 /* What the MTRRs and MC banks demand beyond their valid bits. */
 static bool is_plain_value(uint32_t number, uint64_t value)
 {
@@ -217,8 +228,8 @@ static bool is_plain_value(uint32_t number, uint64_t value)
         return is_memory_type(value & 0xff, false);
     if (number >= MSR_MTRR_BASE0 && number < MSR_MTRR_BASE0 + 2 * MTRR_VARIABLE && !(number & 1))
         return is_memory_type(value & 0xff, false);
-    if (number >= MSR_MC0_CTL && number < MSR_MC0_CTL + 4 * MC_BANKS && (number & 3) != 0)
-        return value == 0; /* STATUS, ADDR and MISC are only cleared */
+    if (number >= MSR_MC0_CTL && number < MSR_MC0_CTL + 4 * MC_BANKS)
+        return is_bank_value(number & 3, value);
     return true;
 }
 

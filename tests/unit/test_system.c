@@ -53,7 +53,8 @@ static void plain_msrs_keep_what_is_written(void **state)
         { MSR_MTRR_BASE0 + 1, 0xff80000800 }, { MSR_MTRR_FIX64K, 0x0606060606060606 },
         { MSR_MTRR_FIX4K_C0000 + 7, 0x0505050505050505 }, { MSR_SYSENTER_CS, 8 },
         { MSR_SYSENTER_ESP, 0x7000 }, { MSR_MISC_ENABLE, 1 }, { MSR_MC0_CTL, ~0ull },
-        { MSR_TSC_ADJUST, 0 }, { MSR_MCG_STATUS, 0 },
+        { MSR_TSC_ADJUST, 0 }, { MSR_MCG_STATUS, 0 }, { MSR_MISC_ENABLE, 0x400c50809 },
+        { MSR_MC0_CTL + 2, ~0ull }, { MSR_MC0_CTL + 3, 1ull << 63 },
     };
 
     bench_long(b, 0);
@@ -72,7 +73,7 @@ static void wrong_msr_values_fault(void **state)
         { MSR_PAT, 0x0800000000000000 }, { MSR_MTRR_DEF_TYPE, 2 }, { MSR_MTRR_DEF_TYPE, 0x1000 },
         { MSR_MTRR_BASE0, 1ull << 40 }, { MSR_MTRR_BASE0, 3 }, { MSR_MTRR_FIX64K, 7 },
         { MSR_SFMASK, 1ull << 32 }, { MSR_TSC_AUX, 1ull << 32 }, { MSR_EFER, 1ull << 15 },
-        { MSR_MTRR_CAP, 0 }, { MSR_MC0_CTL + 1, 1 }, { MSR_PLATFORM_INFO, 0 }, { 0x12345, 0 },
+        { MSR_MTRR_CAP, 0 }, { MSR_MC0_CTL, 2 }, { MSR_MC0_CTL + 1, 1 }, { MSR_PLATFORM_INFO, 0 }, { 0x12345, 0 },
     };
 
     bench_long(b, 0);
@@ -83,6 +84,40 @@ static void wrong_msr_values_fault(void **state)
         assert_memory_equal(&before, &b->cpu->s, sizeof before);
     }
     assert_int_equal(b->notices, 1); /* only of the unknown one */
+}
+
+static int take_msr(void *context, struct cpu *cpu, uint32_t number, uint64_t value)
+{
+    (void)cpu, (void)number, (void)value;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+/* The device keeps the register; the CPU knows which values it cannot have, and
+ * that CPUID tells of no APIC when it is off. */
+static void apic_base_is_checked(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint32_t leaf[4];
+    unsigned taken = 0;
+
+    bench_long(b, 0);
+    b->cpu->bus.context = &taken;
+    b->cpu->bus.msr_write = take_msr;
+    assert_int_equal(cpu_model_parse(&b->model, "qemu64,-x2apic", 1, NULL), 0);
+    assert_int_equal(write(b, MSR_APIC_BASE, 0xfee00d00), CPU_FAULT); /* no x2APIC */
+    assert_int_equal(write(b, MSR_APIC_BASE, 1ull << 40 | 0xfee00900), CPU_FAULT);
+    assert_int_equal(taken, 0);
+    assert_int_equal(write(b, MSR_APIC_BASE, 0xfee00100), 0);
+    cpu_cpuid(b->cpu, 1, 0, leaf);
+    assert_false(leaf[3] >> 9 & 1);
+    cpu_init_signal(b->cpu); /* the register keeps its value, so CPUID does */
+    cpu_cpuid(b->cpu, 1, 0, leaf);
+    assert_false(leaf[3] >> 9 & 1);
+    assert_int_equal(write(b, MSR_APIC_BASE, 0xfee00900), 0);
+    cpu_cpuid(b->cpu, 1, 0, leaf);
+    assert_true(leaf[3] >> 9 & 1);
+    assert_int_equal(taken, 2);
 }
 
 static void tsc_follows_virtual_time(void **state)
@@ -518,6 +553,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(plain_msrs_keep_what_is_written),
         BENCH_TEST(wrong_msr_values_fault),
+        BENCH_TEST(apic_base_is_checked),
         BENCH_TEST(tsc_follows_virtual_time),
         BENCH_TEST(rdtsc_obeys_tsd),
         BENCH_TEST(privileged_instructions_fault_in_ring_3),
