@@ -474,10 +474,10 @@ static void execute_watched(struct cpu *cpu, const struct block *block)
     }
     uint64_t pending = s->pending_debug, next = s->gpr[RIP] + insn->length;
     s->pending_debug = 0;
+    if (!trap && !(s->dr[7] & 0xff) && !s->shadow_sti && !shadowed)
+        cpu->attention = false; /* RF alone need not hold up a string instruction */
     s->shadow_sti = s->shadow_mov_ss = 0;
     s->rflags &= ~FLAG_RF;
-    if (!trap && !(s->dr[7] & 0xff))
-        cpu->attention = false; /* RF alone need not hold up a string instruction */
     bool done = execute(cpu, block, 1);
     cpu->attention = true;
     if (done && exceptions_report_debug(cpu, insn, pending))

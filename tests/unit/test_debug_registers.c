@@ -238,6 +238,22 @@ static void interrupt_between_iterations_pushes_rf(void **state)
     assert_false(s->rflags & FLAG_RF);
 }
 
+static void shadow_of_sti_covers_one_iteration(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = prepare(b, "\xaa\xfb\xf3\xaa\x90", 5);
+
+    bench_gate(b, VECTOR_NMI, CODE0, 0xa000, 0x8e);
+    s->gpr[RCX] = 100;
+    s->gpr[RDI] = 0x12000;
+    cpu_restored(b->cpu);
+    cpu_run(b->cpu, 2);
+    s->nmi_pending = 1;
+    cpu_run(b->cpu, 2);
+    assert_int_equal(s->gpr[RCX], 99);
+    assert_int_equal(s->gpr[RIP], 0xa000);
+}
+
 static void data_breakpoint_stops_rep_after_its_iteration(void **state)
 {
     struct cpu_bench *b = *state;
@@ -404,6 +420,7 @@ int main(void)
         BENCH_TEST(rep_outs_of_nothing_hits_no_port_breakpoint),
         BENCH_TEST(steps_of_rep_push_rf_until_the_last),
         BENCH_TEST(interrupt_between_iterations_pushes_rf),
+        BENCH_TEST(shadow_of_sti_covers_one_iteration),
         BENCH_TEST(data_breakpoint_stops_rep_after_its_iteration),
         BENCH_TEST(mov_ss_drops_the_step_and_keeps_the_watch),
         BENCH_TEST(watch_of_mov_ss_comes_inside_the_handler_of_int3),
