@@ -383,6 +383,12 @@ static void debug_registers_have_fixed_bits(void **state)
     s->gpr[RAX] = 0;
     assert_int_equal(EXECUTE(b, "\x0f\x23\xf0"), 0); /* MOV dr6, rax */
     assert_int_equal(s->dr[6], 0xffff0ff0);
+    assert_int_equal(EXECUTE(b, "\x0f\x23\xf8"), 0); /* MOV dr7, rax */
+    assert_int_equal(s->dr[7], 0x400);
+    s->gpr[RAX] = 0xffffffff;
+    assert_int_equal(EXECUTE(b, "\x0f\x23\xf0"), 0);
+    assert_int_equal(s->dr[6], 0xffffefff);
+    s->dr[6] = 0xffff0ff0;
     s->gpr[RAX] = 0xffffdfff; /* all but GD */
     s->cr4 &= ~CR4_DE;
     assert_int_equal(EXECUTE(b, "\x0f\x23\xe8"), 0); /* MOV dr5: DR7 */

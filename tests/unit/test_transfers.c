@@ -382,7 +382,9 @@ static void loads_by_descriptor(void **state)
     }
 }
 
-/* LAR, LSL, VERR, VERW: ZF by descriptor, RPL and CPL. */
+#define SELECTOR_PLACE 0xd000u
+
+/* LAR, LSL, VERR, VERW, of registers and memory: ZF by descriptor, RPL and CPL. */
 static bool want_query(unsigned opcode, unsigned rights, unsigned rpl, unsigned cpl, bool long_mode)
 {
     unsigned type = rights & 0x1f, weakest = rpl > cpl ? rpl : cpl;
@@ -403,21 +405,23 @@ static void queries_by_descriptor(void **state)
     struct cpu_bench *b = *state;
     static const uint8_t opcodes[] = { 0x02, 0x03, 4, 5 };
 
-    for (unsigned n = 0; n < 4 * 4096 * 2; n++) {
+    for (unsigned n = 0; n < 4 * 4096 * 4; n++) {
         unsigned rights = n & 0xff, rpl = n >> 8 & 3, cpl = n >> 10 & 3;
         unsigned opcode = opcodes[n >> 12 & 3];
-        bool long_mode = n >> 14;
-        if (n % 16384 == 0 && long_mode)
+        bool memory = n >> 14 & 1, long_mode = n >> 15;
+        if (n % 32768 == 0 && long_mode)
             bench_long(b, 0);
-        else if (n % 16384 == 0)
+        else if (n % 32768 == 0)
             bench_protected(b, 0);
-        if (n % 16384 == 0)
+        if (n % 32768 == 0)
             put_segments(b);
         bench_descriptor(b, TARGET, 0, 0x12345, rights | SEGMENT_DB);
         bench_put(b, GDT + TARGET + 8, 0, 8);
         enter(b, cpl);
-        bench_put(b, 0x8000, opcode >= 4 ? 0xc0000f | opcode << 19 : 0xd8000f | opcode << 8, 3);
-        b->cpu->s.gpr[RAX] = TARGET | rpl;
+        bench_put(b, 0x8000, opcode >= 4 ? 0x0f | opcode << 19 : 0x18000f | opcode << 8, 3);
+        bench_put(b, 0x8002, bench_get(b, 0x8002, 1) | (memory ? 0 : 0xc0), 1);
+        bench_put(b, SELECTOR_PLACE, TARGET | rpl, 2);
+        b->cpu->s.gpr[RAX] = memory ? SELECTOR_PLACE : TARGET | rpl;
         b->cpu->s.gpr[RBX] = 0x5555;
         cpu_run(b->cpu, 1);
         assert_int_equal(b->cpu->s.gpr[RIP], 0x8003);
