@@ -15,12 +15,17 @@
 #include "cpu/cpu.h"
 
 #define SIGNATURE 0x000106cau /* family 6, model 1Ch, stepping 10 */
+#define SIGNATURE_AMD 0x00060fb1u /* family 15, model 6Bh, stepping 1 */
+#define VENDOR_INTEL "GenuineIntel"
+#define VENDOR_AMD "AuthenticAMD"
+#define VENDOR_BYTES 12u
 #define PHYSICAL_BITS_LEAST 32u
 #define PHYSICAL_BITS_MOST 52u
 #define LEAF_BASIC_LAST 0x16u
 #define LEAF_HYPERVISOR 0x40000000u
 #define LEAF_EXTENDED 0x80000000u
 #define LEAF_EXTENDED_LAST 0x80000008u
+#define REPEATED_BY_AMD 0x0183f3ffu /* bits of 1:EDX that 80000001h has too */
 #define FREQUENCY_HZ 1000000000u
 #define FREQUENCY_MHZ 1000u
 #define XSAVE_LEGACY_BYTES 576u /* FXSAVE area and header */
@@ -92,29 +97,61 @@ static bool is_missing(enum cpu_feature feature)
     return false;
 }
 
+enum model_level { LEVEL_ALL, LEVEL_3, LEVEL_2, LEVEL_BASELINE };
+
+/* The last ones are QEMU's, which configurations of test kernels name: each
+ * stands for the level that is nearest. */
+static const struct {
+    const char *name;
+    enum model_level level;
+    const char *vendor;
+} models[] = {
+    { "max", LEVEL_ALL, VENDOR_INTEL },
+    { "x86-64-v3", LEVEL_3, VENDOR_INTEL },
+    { "x86-64-v2", LEVEL_2, VENDOR_INTEL },
+    { "qemu64", LEVEL_BASELINE, VENDOR_INTEL },
+    { "kvm64", LEVEL_BASELINE, VENDOR_INTEL },
+    { "IvyBridge", LEVEL_2, VENDOR_INTEL },
+    { "Haswell", LEVEL_3, VENDOR_INTEL },
+    { "Opteron_G1", LEVEL_BASELINE, VENDOR_AMD },
+    { "EPYC", LEVEL_3, VENDOR_AMD },
+};
+
+static int set_vendor(struct cpu_model *model, const char *vendor, size_t length,
+                      struct error *error)
+{
+    if (length != VENDOR_BYTES)
+        return error_set(error, ERROR_USAGE, "-cpu: vendor= takes 12 characters, not '%.*s'",
+                         (int)length, vendor);
+    memcpy(model->vendor, vendor, VENDOR_BYTES);
+    model->signature = cpu_model_is_amd(model) ? SIGNATURE_AMD : SIGNATURE;
+    return 0;
+}
+
 static int set_model(struct cpu_model *model, const char *name, size_t length,
                      struct error *error)
 {
-    static const char *const names[] = { "max", "x86-64-v3", "x86-64-v2", "qemu64" };
     unsigned number = 0;
 
-    while (number < ARRAY_SIZE(names)
-           && (strlen(names[number]) != length || memcmp(names[number], name, length) != 0))
+    while (number < ARRAY_SIZE(models)
+           && (strlen(models[number].name) != length
+               || memcmp(models[number].name, name, length) != 0))
         number++;
-    if (number == ARRAY_SIZE(names))
+    if (number == ARRAY_SIZE(models))
         return error_set(error, ERROR_USAGE,
                          "-cpu: no model '%.*s'; there are max, x86-64-v3, x86-64-v2 and qemu64",
                          (int)length, name);
+    enum model_level level = models[number].level;
     for (unsigned i = 0; i < FEATURE_COUNT; i++)
         set_feature(model, (enum cpu_feature)i, true);
     clear_features(model, missing, ARRAY_SIZE(missing));
-    if (number >= 1)
+    if (level >= LEVEL_3)
         clear_features(model, not_default, ARRAY_SIZE(not_default));
-    for (unsigned i = 0; number == 1 && i < ARRAY_SIZE(level_3); i++)
+    for (unsigned i = 0; level == LEVEL_3 && i < ARRAY_SIZE(level_3); i++)
         set_feature(model, level_3[i], true);
-    if (number >= 3)
+    if (level >= LEVEL_BASELINE)
         clear_features(model, not_baseline, ARRAY_SIZE(not_baseline));
-    return 0;
+    return set_vendor(model, models[number].vendor, VENDOR_BYTES, error);
 }
 
 /* '_' and '.' may be written for '-'. */
@@ -144,19 +181,39 @@ static int set_physical_bits(struct cpu_model *model, const char *text, size_t l
     return 0;
 }
 
-/* One "+x", "-x", "x=on", "x=off" or "phys-bits=N". */
+/* "key=value" for other keys than features. Returns 1 when `text` is none. */
+static int set_value(struct cpu_model *model, const char *text, size_t length,
+                     struct error *error)
+{
+    static const struct {
+        const char *key;
+        int (*set)(struct cpu_model *, const char *, size_t, struct error *);
+    } keys[] = {
+        { "phys-bits=", set_physical_bits },
+        { "vendor=", set_vendor },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
+        size_t skip = strlen(keys[i].key);
+        if (length >= skip && memcmp(text, keys[i].key, skip) == 0)
+            return keys[i].set(model, text + skip, length - skip, error);
+    }
+    /* Nothing of the host is ever passed on. */
+    return length == strlen("host-phys-bits=off") && memcmp(text, "host-phys-bits=off", length) == 0
+               ? 0 : 1;
+}
+
+/* One "+x", "-x", "x=on", "x=off" or "key=value". */
 static int set_option(struct cpu_model *model, const char *text, size_t length,
                       struct error *error)
 {
-    static const char physical[] = "phys-bits=";
-    size_t skip = strlen(physical);
-
-    if (length >= skip && memcmp(text, physical, skip) == 0)
-        return set_physical_bits(model, text + skip, length - skip, error);
     const char *name = text;
     size_t name_length = length;
     bool on = true;
 
+    int result = set_value(model, text, length, error);
+    if (result <= 0)
+        return result;
     if (length > 0 && (text[0] == '+' || text[0] == '-')) {
         on = text[0] == '+';
         name++;
@@ -186,8 +243,6 @@ int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_coun
                     struct error *error)
 {
     memset(model, 0, sizeof *model);
-    memcpy(model->vendor, "GenuineIntel", 13);
-    model->signature = SIGNATURE;
     model->physical_bits = 40;
     model->linear_bits = 48;
     model->cpu_count = cpu_count;
@@ -309,6 +364,13 @@ static void leaf_d(const struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
     }
 }
 
+static void vendor(const struct cpu_model *model, uint32_t out[4])
+{
+    memcpy(&out[EBX], model->vendor, 4);
+    memcpy(&out[EDX], model->vendor + 4, 4);
+    memcpy(&out[ECX], model->vendor + 8, 4);
+}
+
 static void basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const struct cpu_model *model = cpu->model;
@@ -316,9 +378,7 @@ static void basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, u
     switch (leaf) {
     case 0:
         out[EAX] = LEAF_BASIC_LAST;
-        memcpy(&out[EBX], model->vendor, 4);
-        memcpy(&out[EDX], model->vendor + 4, 4);
-        memcpy(&out[ECX], model->vendor + 8, 4);
+        vendor(model, out);
         break;
     case 1: leaf_1(cpu, out); break;
     case 2: out[EAX] = 0x00ff01; break; /* leaf 4 tells of the caches */
@@ -347,14 +407,31 @@ static void basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, u
 static void extended_leaf(const struct cpu *cpu, uint32_t leaf, uint32_t out[4])
 {
     static const char brand[48] = "Groundhog virtual CPU";
+    bool amd = cpu_model_is_amd(cpu->model);
 
     switch (leaf) {
-    case 0x80000000: out[EAX] = LEAF_EXTENDED_LAST; break;
+    case 0x80000000:
+        out[EAX] = LEAF_EXTENDED_LAST;
+        if (amd)
+            vendor(cpu->model, out);
+        break;
+    case 0x80000001:
+        if (amd) {
+            uint32_t first[4] = { 0 };
+            add_features(cpu->model, 1, 0, first);
+            out[EAX] = cpu->model->signature;
+            out[EDX] |= first[EDX] & REPEATED_BY_AMD;
+        }
+        break;
     case 0x80000002: case 0x80000003: case 0x80000004:
         set_text(out, brand + 16 * (leaf - 0x80000002), EAX, 4);
         break;
     case 0x80000006: out[ECX] = 512u << 16 | 6u << 12 | 64; break; /* L2: 8 ways */
-    case 0x80000008: out[EAX] = cpu->model->linear_bits << 8 | cpu->model->physical_bits; break;
+    case 0x80000008:
+        out[EAX] = cpu->model->linear_bits << 8 | cpu->model->physical_bits;
+        if (amd)
+            out[ECX] = core_bits(cpu->model) << 12 | (cpu->model->cpu_count - 1);
+        break;
     default: break;
     }
 }

@@ -29,8 +29,8 @@ struct cpu_model {
     uint32_t cpu_count;
 };
 
-/* Parses -cpu: "NAME[,+x][,-y][,x=on|off][,phys-bits=N]". NAME: "max", "qemu64", "x86-64-v2" (default),
- * "x86-64-v3". */
+/* Parses -cpu: "NAME[,+x][,-y][,x=on|off][,phys-bits=N][,vendor=TEXT]". NAME: "max",
+ * "qemu64", "x86-64-v2" (default), "x86-64-v3" or one that stands for one of them. */
 int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_count, struct error *error);
 
 static inline bool cpu_model_has(const struct cpu_model *model, enum cpu_feature feature)

@@ -251,7 +251,8 @@ static const struct opcode_row *find_row(const struct decoder *decoder, struct p
     for (unsigned link = decoder->first[parse->map][parse->opcode]; link;
          link = decoder->next[link - 1]) {
         const struct opcode_row *row = &opcode_rows[link - 1];
-        if (row->mode == (parse->code_bytes == 8 ? OPCODE_MODE_NO64 : OPCODE_MODE_ONLY64))
+        if (row->mode == (parse->code_bytes == 8 ? OPCODE_MODE_NO64 : OPCODE_MODE_ONLY64)
+            && !(parse->amd && row->feature == FEATURE_SYSCALL))
             continue;
         if (!prefix_fits(row, parse->prefixes) || !vex_fits(row, parse))
             continue;

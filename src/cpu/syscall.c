@@ -3,7 +3,12 @@
  * SYSENTER, SYSEXIT, SWAPGS, RDFSBASE ...)
  *
  * As on Intel's processors: SYSCALL and SYSRET exist only in 64-bit code, and
- * SYSRET with a non-canonical RCX faults before privilege changes.
+ * SYSRET with a non-canonical RCX faults before privilege changes. As on AMD's,
+ * for a model of that vendor (AMD64 manual vol. 3): they exist in compatibility
+ * mode and in protected mode too, and SYSENTER and SYSEXIT do not in long mode.
+ *
+ * Not modelled: AMD's SYSRET leaves the attributes of SS alone, and takes a
+ * non-canonical RCX, which faults in ring 3.
  */
 #include "cpu/segment.h"
 #include "cpu/system.h"
@@ -26,17 +31,34 @@ static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, 
         cpu_update_segment(cpu, SS);
 }
 
+/* SYSCALL outside long mode: the target is in STAR, and no flags are saved. */
+static int syscall_legacy(struct cpu *cpu, const struct insn *insn)
+{
+    struct cpu_state *s = &cpu->s;
+    uint16_t selector = (uint16_t)(s->star >> 32 & 0xfffc);
+
+    if (!cpu_uses_descriptors(cpu))
+        return cpu_raise(cpu, VECTOR_UD);
+    s->gpr[RCX] = insn_next(cpu, insn);
+    s->gpr[RIP] = (uint32_t)s->star;
+    s->rflags &= ~(FLAG_VM | FLAG_IF | FLAG_RF);
+    enter_flat(cpu, selector, (uint16_t)(selector + 8), 0, false);
+    return 0;
+}
+
 int exec_syscall(struct cpu *cpu, const struct insn *insn)
 {
     struct cpu_state *s = &cpu->s;
 
     if (!(s->efer & EFER_SCE))
         return cpu_raise(cpu, VECTOR_UD);
+    if (!cpu_long_mode(cpu))
+        return syscall_legacy(cpu, insn);
     uint64_t rflags = flags_to_rflags(cpu);
     uint16_t selector = (uint16_t)(s->star >> 32);
     s->gpr[RCX] = insn_next(cpu, insn);
     s->gpr[R11] = rflags & ~FLAG_RF;
-    s->gpr[RIP] = s->lstar;
+    s->gpr[RIP] = cpu_code64(cpu) ? s->lstar : s->cstar;
     flags_from_rflags(cpu, rflags & ~s->sfmask & ~FLAG_RF);
     enter_flat(cpu, selector & 0xfffc, (uint16_t)((selector & 0xfffc) + 8), 0, true);
     return 0;
@@ -50,15 +72,23 @@ int exec_sysret(struct cpu *cpu, const struct insn *insn)
 
     if (!(s->efer & EFER_SCE))
         return cpu_raise(cpu, VECTOR_UD);
-    if (s->cpl != 0 || (wide && !cpu_canonical(cpu, s->gpr[RCX])))
+    if (!cpu_protected(cpu) || s->cpl != 0 || (wide && !cpu_canonical(cpu, s->gpr[RCX])))
         return cpu_raise_gp0(cpu);
     s->gpr[RIP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
-    flags_from_rflags(cpu, s->gpr[R11] & 0x3c7fd7);
+    if (cpu_code64(cpu))
+        flags_from_rflags(cpu, s->gpr[R11] & 0x3c7fd7);
+    else
+        s->rflags |= FLAG_IF;
     enter_flat(cpu, (uint16_t)((selector + (wide ? 16 : 0)) | 3), (uint16_t)(selector + 8), 3, wide);
     if (s->rflags & FLAG_TF)
         s->pending_debug |= DR6_BS; /* as if of the SYSCALL that is returned from */
     cpu_events_unmasked(cpu);
     return 0;
+}
+
+static bool sysenter_exists(const struct cpu *cpu)
+{
+    return !cpu_long_mode(cpu) || !cpu_model_is_amd(cpu->model);
 }
 
 int exec_sysenter(struct cpu *cpu, const struct insn *insn)
@@ -68,6 +98,8 @@ int exec_sysenter(struct cpu *cpu, const struct insn *insn)
     uint16_t selector = (uint16_t)(s->sysenter_cs & 0xfffc);
 
     (void)insn;
+    if (!sysenter_exists(cpu))
+        return cpu_raise(cpu, VECTOR_UD);
     if (!cpu_protected(cpu) || selector == 0)
         return cpu_raise_gp0(cpu);
     s->rflags &= ~(FLAG_VM | FLAG_IF | FLAG_RF);
@@ -83,6 +115,8 @@ int exec_sysexit(struct cpu *cpu, const struct insn *insn)
     bool wide = insn->operand_bytes == 8;
     uint16_t selector = (uint16_t)(s->sysenter_cs & 0xfffc);
 
+    if (!sysenter_exists(cpu))
+        return cpu_raise(cpu, VECTOR_UD);
     if (!cpu_protected(cpu) || selector == 0 || s->cpl != 0)
         return cpu_raise_gp0(cpu);
     if (wide && (!cpu_canonical(cpu, s->gpr[RCX]) || !cpu_canonical(cpu, s->gpr[RDX])))

@@ -82,11 +82,39 @@ static void level_3_adds_avx(void **state)
     }
 }
 
+static void vendor_is_told(void **state)
+{
+    static const struct { const char *model; bool amd; } cases[] = {
+        { "qemu64", false }, { "kvm64,+rdtscp", false }, { "Opteron_G1", true },
+        { "max,vendor=AuthenticAMD", true }, { "EPYC,vendor=GenuineIntel", false },
+        { "IvyBridge,phys-bits=36,host-phys-bits=off", false },
+    };
+    struct cpu_bench *b = *state;
+    uint32_t basic[4], extended[4];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        bool amd = cases[i].amd;
+        assert_int_equal(cpu_model_parse(&b->model, cases[i].model, 1, NULL), 0);
+        query(b, 0, 0, basic);
+        assert_memory_equal(&basic[EBX], amd ? "Auth" : "Genu", 4);
+        assert_memory_equal(&basic[EDX], amd ? "enti" : "ineI", 4);
+        assert_memory_equal(&basic[ECX], amd ? "cAMD" : "ntel", 4);
+        query(b, 0x80000000, 0, extended);
+        assert_int_equal(extended[EBX], amd ? basic[EBX] : 0);
+        query(b, 1, 0, basic);
+        assert_int_equal(basic[EAX] >> 8 & 15, amd ? 15 : 6);
+        query(b, 0x80000001, 0, extended);
+        assert_int_equal(extended[EAX], amd ? basic[EAX] : 0);
+        assert_int_equal(extended[EDX] & 0x0183f3ff, amd ? basic[EDX] & 0x0183f3ff : 0);
+    }
+}
+
 static void wrong_models_are_refused(void **state)
 {
     struct cpu_bench *b = *state;
     static const char *const wrong[] = { "pentium", "max,avx", "max,+nosuch", "qemu64,+",
-                                         "max,phys-bits=31", "max,=on", "max,sse=maybe", "max,phys-bits=4x" };
+                                         "max,phys-bits=31", "max,=on", "max,sse=maybe",
+                                         "max,vendor=Intel", "max,phys-bits=4x" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
         struct error error = { "" };
@@ -162,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(default_model_is_bonnell), BENCH_TEST(frequencies_are_told),
         BENCH_TEST(features_follow_options),  BENCH_TEST(level_3_adds_avx),
+        BENCH_TEST(vendor_is_told),
         BENCH_TEST(wrong_models_are_refused),
         BENCH_TEST(topology_counts_cores),    BENCH_TEST(osxsave_follows_cr4),
         BENCH_TEST(leaves_out_of_range),

@@ -529,6 +529,77 @@ static void sysenter_and_sysexit(void **state)
     assert_int_equal(s->seg[CS].selector, CODE64 + 35);
 }
 
+static int setup_amd(void **state)
+{
+    struct cpu_bench *b;
+
+    assert_int_equal(bench_setup(state), 0);
+    b = *state;
+    assert_int_equal(cpu_model_parse(&b->model, "max,vendor=AuthenticAMD", 1, NULL), 0);
+    decoder_init(&b->engine->decoder, &b->model);
+    return 0;
+}
+
+/* On AMD's CPUs SYSCALL is for every code but real-mode, SYSENTER not for long
+ * mode. */
+static void system_calls_of_amd(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 3);
+    s->efer = EFER_SCE;
+    s->star = (uint64_t)CODE0 << 32 | (uint64_t)CODE3 << 48 | 0xa000;
+    s->rflags |= FLAG_IF;
+    bench_code(b, 0xa000, "\x0f\x07", 2);
+    assert_int_equal(EXECUTE(b, "\x0f\x05"), 0);
+    assert_int_equal(s->gpr[RIP], 0xa000);
+    assert_int_equal(s->gpr[RCX], 0x8002);
+    assert_int_equal(s->cpl, 0);
+    assert_int_equal(s->seg[CS].selector, CODE0);
+    assert_int_equal(s->seg[SS].selector, CODE0 + 8);
+    assert_false(s->rflags & FLAG_IF);
+    s->gpr[R11] = 0;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x8002);
+    assert_int_equal(s->cpl, 3);
+    assert_true(s->rflags & FLAG_IF);
+
+    bench_long(b, 3);
+    s->efer |= EFER_SCE;
+    bench_segment(b, &s->seg[CS], CODE3); /* compatibility mode */
+    s->star = (uint64_t)CODE64 << 32;
+    s->lstar = 0xb000;
+    s->cstar = 0xc000;
+    s->sfmask = FLAG_IF;
+    assert_int_equal(EXECUTE(b, "\x0f\x05"), 0);
+    assert_int_equal(s->gpr[RIP], 0xc000);
+    assert_int_equal(s->gpr[R11] & FLAG_IF, FLAG_IF);
+    assert_false(s->rflags & FLAG_IF);
+    assert_true(cpu_code64(b->cpu));
+
+    s->sysenter_cs = CODE64;
+    assert_int_equal(EXECUTE(b, "\x0f\x34"), RAISED(UD));
+    bench_long(b, 0);
+    assert_int_equal(EXECUTE(b, "\x0f\x35"), RAISED(UD));
+    bench_protected(b, 0);
+    s->efer = 0;
+    assert_int_equal(EXECUTE(b, "\x0f\x05"), RAISED(UD)); /* SCE is clear */
+}
+
+static void system_calls_of_intel(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 3);
+    b->cpu->s.efer |= EFER_SCE;
+    bench_segment(b, &b->cpu->s.seg[CS], CODE3);
+    assert_int_equal(EXECUTE(b, "\x0f\x05"), RAISED(UD));
+    bench_protected(b, 0);
+    b->cpu->s.efer = EFER_SCE;
+    assert_int_equal(EXECUTE(b, "\x0f\x07"), RAISED(UD));
+}
+
 static void reset_init_and_startup(void **state)
 {
     struct cpu_bench *b = *state;
@@ -580,6 +651,8 @@ int main(void)
         BENCH_TEST(stac_changes_the_tlb),
         BENCH_TEST(xcr0_takes_only_what_exists),
         BENCH_TEST(sysenter_and_sysexit),
+        cmocka_unit_test_setup_teardown(system_calls_of_amd, setup_amd, bench_teardown),
+        BENCH_TEST(system_calls_of_intel),
         BENCH_TEST(reset_init_and_startup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
