@@ -545,27 +545,6 @@ static void syscall_and_sysret(void **state)
     assert_int_equal(s->rflags, FLAG_1 | FLAG_IF | FLAG_CF | FLAG_ZF);
 }
 
-static void smi_and_rsm(void **state)
-{
-    struct cpu_bench *b = *state;
-    struct cpu_state before;
-
-    bench_long(b, 3);
-    b->cpu->s.gpr[R9] = 0x0123456789abcdef;
-    b->cpu->s.rflags |= FLAG_IF | FLAG_SF;
-    cpu_restored(b->cpu);
-    before = b->cpu->s;
-    bench_code(b, 0x38000, "\x0f\xaa", 2);
-    b->cpu->s.smi_pending = 1;
-    assert_int_equal(run(b, 1), 0x8000);
-    assert_int_equal(b->cpu->s.smm, 1);
-    assert_int_equal(b->cpu->s.seg[CS].base, 0x30000);
-    assert_int_equal(b->cpu->s.cr0 & (CR0_PE | CR0_PG), 0);
-    assert_int_equal(bench_get(b, 0x3fef8 + 4, 4), 0x30064);
-    run(b, 1);
-    assert_memory_equal(&b->cpu->s, &before, sizeof before);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,7 +575,6 @@ int main(void)
         BENCH_TEST(iretq_to_compatibility_mode),
         BENCH_TEST(iretq_faults_leave_everything),
         BENCH_TEST(syscall_and_sysret),
-        BENCH_TEST(smi_and_rsm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

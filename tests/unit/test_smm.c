@@ -1,0 +1,220 @@
+/* SMI entry and RSM: the round trip through both maps, what RSM refuses, and
+ * what the vCPU alone sees of SMRAM. */
+#include "cpu_bench.h"
+
+#define MAP 0x3fe00
+#define RSM "\x0f\xaa"
+
+static void enter(struct cpu_bench *b)
+{
+    bench_code(b, 0x38000, RSM, 2);
+    b->cpu->s.smi_pending = 1;
+    cpu_run(b->cpu, 1);
+    assert_true(b->cpu->s.smm);
+    assert_int_equal(b->cpu->s.gpr[RIP], 0x8000);
+}
+
+static void leave(struct cpu_bench *b)
+{
+    cpu_run(b->cpu, 1);
+    assert_false(b->cpu->s.smm);
+}
+
+static void round_trip_64(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state before;
+
+    bench_long(b, 3);
+    b->cpu->s.gpr[R9] = 0x0123456789abcdef;
+    b->cpu->s.rflags |= FLAG_IF | FLAG_SF;
+    cpu_restored(b->cpu);
+    before = b->cpu->s;
+    enter(b);
+    assert_int_equal(b->cpu->s.seg[CS].base, 0x30000);
+    assert_int_equal(b->cpu->s.cr0 & (CR0_PE | CR0_PG), 0);
+    assert_int_equal(bench_get(b, MAP + 0xfc, 4), 0x30064);
+    leave(b);
+    assert_memory_equal(&b->cpu->s, &before, sizeof before);
+}
+
+/* A model without long mode has the other map. */
+static void round_trip_32(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state before;
+    static const struct { uint16_t offset; uint32_t value; } rows[] = {
+        { 0xfc, 0x30000 }, { 0xf8, 0x30000 }, { 0x1d0, 0xa1 }, { 0x1d4, 0xc1 }, { 0x1d8, 0xd1 },
+        { 0x1dc, 0xb1 }, { 0x1e4, 0xb9 }, { 0x1e8, 0x51 }, { 0x1ec, 0xd9 }, { 0x1f0, 0x8000 },
+        { 0x174, GDT }, { 0x158, IDT }, { 0x102, 0 },
+    };
+
+    assert_int_equal(cpu_model_parse(&b->model, "max,-lm", 1, NULL), 0);
+    bench_protected(b, 0);
+    struct cpu_state *s = &b->cpu->s;
+    s->gpr[RAX] = 0xa1, s->gpr[RCX] = 0xc1, s->gpr[RDX] = 0xd1, s->gpr[RBX] = 0xb1;
+    s->gpr[RBP] = 0xb9, s->gpr[RSI] = 0x51, s->gpr[RDI] = 0xd9;
+    before = *s;
+    enter(b);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(bench_get(b, MAP + rows[i].offset, 4), rows[i].value);
+    assert_int_equal(bench_get(b, MAP + 0x1fc, 4), before.cr0);
+    assert_int_equal(bench_get(b, MAP + 0x1f4, 4), before.rflags);
+    assert_int_equal(bench_get(b, MAP + 0x1ac, 4), before.seg[CS].selector);
+    assert_int_equal(bench_get(b, MAP + 0x190, 4), before.seg[CS].attributes);
+    assert_int_equal(bench_get(b, MAP + 0x194, 4), before.seg[CS].limit);
+    assert_int_equal(bench_get(b, MAP + 0x130, 4), before.seg[DS].limit);
+    assert_int_equal(bench_get(b, MAP + 0x164, 4), before.tr.base);
+    leave(b);
+    assert_memory_equal(s, &before, sizeof before);
+}
+
+/* One field of the map changed: whether RSM goes on or shuts down. */
+static void what_rsm_refuses(void **state)
+{
+    static const struct { uint16_t offset; uint64_t set, clear; bool good; } rows[] = {
+        { 0x158, 0, 0, true },
+        { 0x158, 1ull << 32, 0, false },         /* CR0: the upper half */
+        { 0x158, 0, CR0_PE, false },             /* PG without PE */
+        { 0x158, CR0_NW, CR0_CD, false },        /* NW without CD */
+        { 0x158, CR0_NW | CR0_CD, 0, true },
+        { 0x158, 0, CR0_PG, false },             /* LMA without PG */
+        { 0x148, 0, CR4_PAE, false },            /* LMA without PAE */
+        { 0x148, 1ull << 40, 0, false },         /* CR4: reserved */
+        { 0x148, 1ull << 15, 0, false },
+        { 0x148, CR4_PGE | CR4_PCIDE, 0, true },
+        { 0x150, 0x5, 0, true },                 /* CR3: a PCID, once PCIDE is set */
+        { 0x150, 1ull << 60, 0, false },
+        { 0x0d0, 0, EFER_LMA, false },           /* EFER: LME and PG without LMA */
+        { 0x0d0, 0, EFER_LME, false },
+        { 0x0d0, 1ull << 1, 0, false },          /* reserved */
+        { 0x0d0, EFER_SCE | EFER_NXE, 0, true },
+        { 0x170, FLAG_VM, 0, false },            /* virtual-8086 mode in long mode */
+        { 0x170, 1ull << 40 | 8, 0, true },      /* reserved flags: dropped */
+        { 0x0fc, 0, 0xffffffff, true },          /* the revision is not looked at */
+        { 0x160, ~0ull, 0, true },               /* DR7 */
+        { 0x084, 0xffff0000, 0, true },          /* IDT limit: 16 bits */
+    };
+    bench_teardown(state);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        bench_setup(state);
+        struct cpu_bench *b = *state;
+        bench_long(b, 0);
+        enter(b);
+        unsigned bytes = rows[i].offset == 0x84 || rows[i].offset == 0xfc ? 4 : 8;
+        uint64_t value = bench_get(b, MAP + rows[i].offset, bytes);
+        bench_put(b, MAP + rows[i].offset, (value & ~rows[i].clear) | rows[i].set, bytes);
+        leave(b);
+        if ((b->cpu->s.activity == CPU_RUNNING) != rows[i].good)
+            fail_msg("row %u", i);
+        if (rows[i].good) {
+            assert_int_equal(b->cpu->s.gpr[RIP], 0x8000);
+            assert_int_equal(b->cpu->s.rflags & (1ull << 40 | 8), 0);
+            assert_int_equal(b->cpu->s.dr[7] >> 32, 0);
+            assert_true(b->cpu->s.idtr.limit <= 0xffff);
+        }
+        bench_teardown(state);
+    }
+    bench_setup(state);
+}
+
+/* HLT's restart byte is set, and decides where RSM goes. */
+static void halt_restart(void **state)
+{
+    struct cpu_bench *b = *state;
+    for (unsigned round = 0; round < 2; round++) {
+        bench_long(b, 0);
+        b->cpu->s.activity = CPU_HALTED;
+        b->cpu->s.gpr[RIP] = 0x8000;
+        enter(b);
+        assert_int_equal(bench_get(b, MAP + 0xc9, 1), 1);
+        bench_put(b, MAP + 0xc9, round, 1);
+        leave(b);
+        assert_int_equal(b->cpu->s.activity, round ? CPU_HALTED : CPU_RUNNING);
+    }
+}
+
+/* The shadow of STI holds an SMI back for one instruction; a debug trap that
+ * waits is kept through SMM. */
+static void what_comes_first(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    bench_long(b, 0);
+    bench_code(b, 0x8000, "\x90\x90", 2);
+    s->shadow_sti = 1;
+    s->smi_pending = 1;
+    bench_code(b, 0x38000, RSM, 2);
+    cpu_run(b->cpu, 2);
+    assert_true(s->smm);
+    assert_int_equal(bench_get(b, MAP + 0x178, 8), 0x8001);
+    cpu_run(b->cpu, 1);
+    s->pending_debug = 1u << 14;
+    enter(b);
+    assert_int_equal(s->pending_debug, 0);
+    leave(b);
+    assert_int_equal(s->pending_debug, 1u << 14);
+}
+
+/* A map that lies across two pages. */
+static void odd_base(void **state)
+{
+    struct cpu_bench *b = *state;
+    bench_long(b, 0);
+    b->cpu->s.smbase = 0x30320;
+    struct cpu_state before = b->cpu->s;
+    bench_code(b, 0x38320, RSM, 2);
+    b->cpu->s.smi_pending = 1;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(b->cpu->s.seg[CS].selector, 0x3032);
+    assert_int_equal(bench_get(b, 0x30320 + 0xff00, 4), 0x30320);
+    leave(b);
+    assert_memory_equal(&b->cpu->s, &before, sizeof before);
+}
+
+/* SMRAM is there in SMM only, and the TLB does not tell. */
+static void smram_view(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    for (unsigned page = PHYSMEM_SMRAM_FIRST; page < PHYSMEM_SMRAM_END; page++)
+        physmem_map_low(&b->memory, page, PHYSMEM_MMIO, PHYSMEM_MMIO);
+    physmem_remapped(&b->memory);
+    assert_int_equal(mmu_read_page(b->cpu, 0xa0000), PHYSMEM_MMIO);
+    b->memory.smram = PHYSMEM_SMRAM_ALL;
+    assert_int_equal(mmu_read_page(b->cpu, 0xa0000), PHYSMEM_MMIO);
+    s->smm = 1;
+    assert_int_equal(mmu_read_page(b->cpu, 0xa0000), 0xa0);
+    assert_int_equal(mmu_write_page(b->cpu, 0xbffff), 0xbf);
+    assert_int_equal(mmu_read_page(b->cpu, 0xc0000), physmem_read_page(&b->memory, 0xc0000));
+    b->memory.smram = PHYSMEM_SMRAM_CODE;
+    assert_int_equal(mmu_write_page(b->cpu, 0xa0000), PHYSMEM_MMIO);
+    s->smm = 0;
+
+    /* The entry's code is fetched from SMRAM; its map is lost in what is
+     * closed to data, and RSM finds ones. */
+    bench_long(b, 0);
+    s->smbase = 0xa0000;
+    memcpy(physmem_host(&b->memory, 0xa8), RSM, 2);
+    s->smi_pending = 1;
+    cpu_run(b->cpu, 2);
+    assert_int_equal(s->activity, CPU_SHUTDOWN);
+    s->activity = CPU_RUNNING;
+    b->memory.smram = PHYSMEM_SMRAM_ALL;
+    physmem_remapped(&b->memory);
+    bench_long(b, 0);
+    struct cpu_state before = *s;
+    s->smi_pending = 1;
+    cpu_run(b->cpu, 2);
+    assert_memory_equal(s, &before, sizeof before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(round_trip_64), BENCH_TEST(round_trip_32), BENCH_TEST(what_rsm_refuses),
+        BENCH_TEST(halt_restart), BENCH_TEST(what_comes_first), BENCH_TEST(odd_base),
+        BENCH_TEST(smram_view),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
