@@ -271,6 +271,7 @@ static void note_table(struct cpu *cpu, uint32_t page, uint64_t linear, unsigned
         *use = (struct table_use){ linear, (uint8_t)level, 0, small, { 0 } };
     } else if (use->level != level || use->linear != linear || use->small != small) {
         use->level = TABLE_SHARED;
+        use->small = false; /* writes are looked at by 8 bytes, as either size */
     }
     use->silent = 0;
     physmem_flag(cpu->memory, page, PHYSMEM_TABLE);
