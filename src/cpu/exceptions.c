@@ -73,7 +73,9 @@ static int read_target(struct cpu *cpu, uint16_t selector, struct descriptor *co
         return cpu_raise_gp0(cpu);
     TRY_FAULT(descriptor_read(cpu, selector, VECTOR_GP, code));
     unsigned dpl = segment_dpl(&code->segment);
-    if (!segment_is_code(&code->segment) || dpl > cpu->s.cpl)
+    bool fits = !cpu_long_mode(cpu)
+                || (code->segment.attributes & (SEGMENT_L | SEGMENT_DB)) == SEGMENT_L;
+    if (!segment_is_code(&code->segment) || dpl > cpu->s.cpl || !fits)
         return cpu_raise_error(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
     if (!segment_is_present(&code->segment))
         return cpu_raise_error(cpu, VECTOR_NP, SELECTOR_ERROR(selector));
@@ -117,8 +119,6 @@ static int enter_long(struct cpu *cpu, const struct event *event)
     TRY_FAULT(check_gate(cpu, event, gate[0]));
     uint16_t selector = (uint16_t)(gate[0] >> 16);
     TRY_FAULT(read_target(cpu, selector, &code, &cpl));
-    if ((code.segment.attributes & (SEGMENT_L | SEGMENT_DB)) != SEGMENT_L)
-        return cpu_raise_error(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
     uint64_t offset = gate[1] << 32 | gate[0] >> 48 << 16 | (gate[0] & 0xffff);
     if (!cpu_canonical(cpu, offset))
         return cpu_raise_gp0(cpu);
