@@ -374,6 +374,19 @@ static void msw_sets_but_never_clears_pe(void **state)
     assert_int_equal(s->gpr[RAX], CR0_PE | CR0_ET | CR0_MP | CR0_EM);
 }
 
+static void clflush_touches_one_byte(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    s->seg[DS].limit = 0xafff;
+    s->gpr[RBX] = 0xafff;
+    assert_int_equal(EXECUTE(b, "\x0f\xae\x3b"), 0);
+    s->gpr[RBX] = 0xb000;
+    assert_int_equal(EXECUTE(b, "\x0f\xae\x3b"), RAISED(GP));
+}
+
 static void debug_registers_have_fixed_bits(void **state)
 {
     struct cpu_bench *b = *state;
@@ -644,6 +657,7 @@ int main(void)
         BENCH_TEST(mov_ss_shadows_interrupts),
         BENCH_TEST(pop_segment_keeps_the_stack_on_faults),
         BENCH_TEST(msw_sets_but_never_clears_pe),
+        BENCH_TEST(clflush_touches_one_byte),
         BENCH_TEST(debug_registers_have_fixed_bits),
         BENCH_TEST(breakpoints_stop),
         BENCH_TEST(io_permission_follows_the_bitmap),
