@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpu/cpuid.h"
 #include "host/process.h"
 #include "host/signals.h"
 #include "host/terminal.h"
@@ -24,9 +25,20 @@ static int open_file(struct session *session, struct description_file *wanted, c
     return 0;
 }
 
+/* Refuses a wrong -cpu early, and tells which features it asks for in vain. */
+static int check_cpu(const struct description *description, struct error *error)
+{
+    struct cpu_model model;
+    TRY(cpu_model_parse(&model, description->cpu, description->cpus, error));
+    if (model.lacking[0])
+        fprintf(stderr, "groundhog: -cpu: not implemented, going on without: %s\n", model.lacking);
+    return 0;
+}
+
 int session_open_files(struct session *session, struct description *description,
                        struct error *error)
 {
+    TRY(check_cpu(description, error));
     for (uint32_t i = 0; i < description->file_count; i++) {
         struct description_file *file = &description->files[i];
         if (strcmp(file->name, "bios") == 0 && strcmp(file->path, OPTIONS_BIOS) == 0 &&

@@ -25,12 +25,15 @@ struct cpu_model {
     uint32_t physical_bits;                       /* 32..52 */
     uint32_t linear_bits;                         /* 48 or 57 */
     char vendor[13];
-    uint32_t signature; /* CPUID.1:EAX */
+    char brand[49];
+    uint32_t family, number, stepping;
+    uint32_t signature; /* CPUID.1:EAX, of these three */
     uint32_t cpu_count;
+    char lacking[128];  /* features that were asked for and are not implemented, with spaces */
 };
 
-/* Parses -cpu: "NAME[,+x][,-y][,x=on|off][,phys-bits=N][,vendor=TEXT]". NAME: "max",
- * "qemu64", "x86-64-v2" (default), "x86-64-v3" or one that stands for one of them. */
+/* Parses -cpu: "NAME[,+x][,-y][,x][,x=on|off][,property=value]" (models.c; NAME of models.def,
+ * default x86-64-v2; properties vendor, phys-bits, family, model, stepping, model-id). */
 int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_count, struct error *error);
 
 static inline bool cpu_model_has(const struct cpu_model *model, enum cpu_feature feature)
