@@ -256,7 +256,7 @@ static void show(const struct walker *w, enum kind kind, const struct outcome *o
     for (unsigned level = w->mode->levels; level > 0; level--)
         print_error("  level %u: was %016lx is %016lx\n", level, w->raw[level],
                     bench_get(w->b, entry_address(w, level), w->mode->entry_bytes));
-    print_error("  expected fault %d error %x, A %x D %x; got fault %d vector %u error %x CR2 %lx\n",
+    print_error("  expected fault %d error %x, A %x D %x; got %d vector %u error %x CR2 %lx\n",
                 o->fault, o->error, o->accessed, o->dirty, fault, e->vector, e->error, e->address);
     fail();
 }
@@ -358,7 +358,8 @@ static void check_page_size(struct walker *w, unsigned leaf, uint64_t *index, ui
             for (unsigned entries = 0; entries < 7 * 128; entries++) {
                 if ((*index)++ % stride)
                     continue;
-                unsigned upper = leaf + 1 + (unsigned)(*index / stride % (w->mode->levels + 1 - leaf));
+                unsigned above = w->mode->levels + 1 - leaf;
+                unsigned upper = leaf + 1 + (unsigned)(*index / stride % above);
                 if (upper > w->mode->levels)
                     upper = w->mode->levels;
                 check_entries(w, leaf, upper, entries / 128, entries % 128);
