@@ -64,5 +64,6 @@ int command_record(int count, char **words)
         report_run("record", &result.outcome, result.end.instructions, result.virtual_ns, seconds);
         report_written(options.output);
     }
+    report_statistics(result.statistics);
     return outcome_exit_status(&result.outcome);
 }

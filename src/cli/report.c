@@ -2,6 +2,7 @@
 #include "cli/report.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "host/process.h"
 
@@ -61,4 +62,11 @@ void report_trace(FILE *to, const char *path, const struct trace_info *info)
     if (info->file_bytes > accounted)
         fprintf(to, "  %-14s %14s %14s\n", "frame", "",
                 report_number(bytes, info->file_bytes - accounted));
+}
+
+void report_statistics(char *text)
+{
+    if (text)
+        fputs(text, stderr);
+    free(text);
 }

@@ -22,6 +22,9 @@ const char *report_printable(char *to, uint64_t size, const char *text);
 void report_run(const char *verb, const struct outcome *outcome, uint64_t instructions,
                 uint64_t virtual_ns, double host_seconds);
 
+/* A report on standard error, and frees it. NULL: nothing. */
+void report_statistics(char *text);
+
 /* The trace's size, by kind of record. */
 void report_trace(FILE *to, const char *path, const struct trace_info *info);
 

@@ -32,5 +32,6 @@ int command_run(int count, char **words)
         return command_fail(&error);
     if (!options.quiet)
         report_run("run", &result.outcome, result.end.instructions, result.virtual_ns, seconds);
+    report_statistics(result.statistics);
     return outcome_exit_status(&result.outcome);
 }

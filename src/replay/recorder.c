@@ -9,6 +9,7 @@
 #include "replay/live.h"
 #include "replay/memory_map.h"
 #include "replay/runner.h"
+#include "translator/translator.h"
 
 #define ADVANCE_EVERY (16ull << 20) /* the writer is told the position so often */
 
@@ -296,8 +297,10 @@ int recorder_run(const struct description *description, const struct runner_opti
     recorder->digest_every = options->digest_every;
     int code = record(recorder, description, options, sink, result, error);
     trace_writer_destroy(recorder->writer);
-    if (recorder->live.machine)
-        machine_destroy(recorder->live.machine);
+    struct machine *machine = recorder->live.machine;
+    if (machine && options->engine.statistics && machine->translator)
+        result->statistics = translator_report(machine->translator);
+    machine_destroy(machine);
     digest_free(&recorder->digest);
     dirty_free(&recorder->dirty);
     free(recorder);

@@ -31,6 +31,7 @@ struct runner_result {
     uint64_t digests;      /* record: points written */
     uint64_t final_digest; /* record: total of the last point */
     uint64_t trace_bytes;  /* record */
+    char *statistics;      /* of the translator, if asked for; to be freed */
 };
 
 /* digest_every RUNNER_DIGEST_EVERY, level events, no limits. */

@@ -65,7 +65,7 @@ struct site {
 };
 
 /* Reasons to leave, as the code returns them. */
-enum { LEAVE_NOT, LEAVE_CHECK, LEAVE_LINK, LEAVE_FAULT };
+enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER };
 
 struct translator {
     struct engine *engine;
@@ -116,6 +116,14 @@ static void flags_from_home(struct cpu *cpu)
 
 /* Calls from translated code */
 
+/* Whether the handler looks at the flags or sets them. */
+static bool flags_used(const struct insn *insn)
+{
+    const struct opcode_row *row = row_of(insn);
+    return row->map == MAP_COUNT || row->flags_read || row->flags_written || insn->attributes & SETS_RIP
+           || insn->attributes & ENDS_BLOCK;
+}
+
 /* The instruction is as far as it got: what the slice was charged for the rest
  * of the block comes back. */
 static uint64_t leave_at(struct cpu *cpu, const struct block *block, unsigned done, uint64_t reason)
@@ -140,9 +148,12 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     cpu->block_end = block->insns + block->count;
     cpu->block_count = block->count;
     cpu->current = insn;
-    flags_from_home(cpu);
+    bool flags = flags_used(insn);
+    if (flags)
+        flags_from_home(cpu);
     int status = insn->handler(cpu, insn);
-    flags_to_home(cpu);
+    if (flags)
+        flags_to_home(cpu);
     if (status) {
         cpu->s.gpr[RIP] = site->translation->linear + insn->end - insn->length;
         return leave_at(cpu, block, site->insn, LEAVE_FAULT);
@@ -152,10 +163,10 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     bool moved = cpu->attention || cpu->code_bytes != 8
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
     if (insn->attributes & SETS_RIP)
-        return leave_at(cpu, block, block->count, LEAVE_CHECK);
+        return leave_at(cpu, block, block->count, LEAVE_HANDLER);
     if (ended || moved || (last && cpu->remaining <= 0)) {
         cpu->s.gpr[RIP] = site->translation->linear + insn->end;
-        return leave_at(cpu, block, site->insn + 1u, LEAVE_CHECK);
+        return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
     }
     cpu->current = cpu->block_start = cpu->block_end = NULL;
     cpu->block_count = 0;
@@ -195,7 +206,7 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     }
     if (!(insn->attributes & SETS_RIP))
         cpu->s.gpr[RIP] = site->translation->linear + insn->end;
-    return leave_at(cpu, block, site->insn + 1u, LEAVE_CHECK);
+    return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
 }
 
 /* Common pieces of code */
@@ -282,13 +293,13 @@ static void make_pieces(struct translator *t)
     emit_load(&e, 8, SCRATCH, operand_register(HOST_RSI));
     load_registers(&e, 0);
     emit_instruction(&e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
-    t->leave_check = leave_piece(&e, LEAVE_CHECK);
+    t->leave_check = leave_piece(&e, LEAVE_BUDGET);
     t->leave_link = e.at;
     emit_store(&e, 4, IN_VCPU(translated.edge), SCRATCH);
     leave_piece(&e, LEAVE_LINK);
     t->miss = e.at;
     emit_store(&e, 8, state_operand(RIP, 0), SCRATCH);
-    emit_jump(&e, t->leave_check);
+    leave_piece(&e, LEAVE_MISS);
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, false);
     t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, true);
     t->first = t->at = e.at;
@@ -685,6 +696,7 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     enter_function *enter = (enter_function *)(uintptr_t)running(t, t->enter);
     uint64_t reason = enter(cpu, running(t, translation->entry));
     flags_from_home(cpu);
+    t->statistics.leaves[reason]++;
     if (reason == LEAVE_LINK)
         t->pending_edge = cpu->translated.edge;
     return reason == LEAVE_FAULT ? TRANSLATED_FAULT : TRANSLATED_RAN;

@@ -21,6 +21,7 @@ struct translator_statistics {
     uint64_t blocks, host_bytes, guest_bytes; /* translated so far */
     uint64_t flushes;                         /* cache full */
     uint64_t entries;                         /* from the run loop into translated code */
+    uint64_t leaves[8];                       /* and back, by reason */
     uint64_t links, fallbacks, slow_paths;
 };
 
@@ -34,8 +35,13 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
 void translator_destroy(struct translator *translator);
 
 const struct translator_statistics *translator_statistics(const struct translator *translator);
-/* How often the handler of a row of the opcode table was called from translated
- * code, because it is not lowered. */
+
+/* A text for the user: the statistics, and the instructions whose handlers were
+ * called most often because they are not lowered. To be freed; NULL: the host
+ * has no memory. (statistics.c) */
+char *translator_report(const struct translator *translator);
+
+/* How often the handler of a row of the opcode table was called so. */
 uint64_t translator_row_fallbacks(const struct translator *translator, unsigned row);
 
 #endif
