@@ -571,6 +571,72 @@ static bool lower_not_neg(struct compile *c, bool neg)
     return true;
 }
 
+/* The host's flags after a shift or rotate by a count that is not 0, to
+ * translated.flags, with OF and AF by our definition. `result` is the register
+ * with the result. */
+static void shift_flags(struct compile *c, unsigned extension, unsigned width, unsigned result)
+{
+    struct emitter *e = &c->e;
+    struct host_operand ax = operand_register(HOST_RAX);
+    unsigned bit = extension == 0 ? 8 * width - 1 : 8 * width - 2;
+    bool rotate = extension < 2;
+    emit_load(e, 8, SCRATCH, ax);
+    emit_bytes(e, 0x9f, 1); /* LAHF */
+    if (extension == 4) {
+        emit_bytes(e, 0xe088, 2);   /* MOV AL, AH */
+        emit_bytes(e, 0x07e8c0, 3); /* SHR AL, 7 */
+    } else if (extension != 7) {
+        emit_instruction(e, OP2(0xba), width < 4 ? 4 : width, 4,
+                         operand_register(result == HOST_RAX ? SCRATCH : result)); /* BT */
+        emit_bytes(e, bit, 1);
+        emit_instruction(e, OP2(0x92) | OP_BYTE_RM, 4, 0, ax); /* SETB */
+    }
+    if (extension == 4 || rotate)
+        emit_bytes(e, 0xe030, 2); /* XOR AL, AH */
+    emit_alu_constant(e, ALU_AND, 4, ax, extension == 7 ? 0xef00 : rotate ? 0xff01 : 0xef01);
+    emit_store(e, 4, IN_VCPU(translated.flags), HOST_RAX);
+    emit_load(e, 8, HOST_RAX, operand_register(SCRATCH));
+}
+
+/* A shift by CL, or a rotate, of a register, where flags are looked at. They
+ * are left at home. */
+static bool lower_shift_exact(struct compile *c, unsigned extension, bool by_cl)
+{
+    const struct insn *insn = c->insn;
+    unsigned width = insn->operand_bytes;
+    struct emitter *e = &c->e;
+    struct place rm = place_of(insn->rm, width, true);
+    if (operand_is_memory(c) || width < 4)
+        return false;
+    flags_save(c, &c->flags);
+    if (by_cl && width == 4 && pinned(rm.guest))
+        emit_load(e, 4, host_of(rm.guest), operand_register(host_of(rm.guest)));
+    unsigned host = enter_register(c, rm.guest, SCRATCH2, true, width);
+    if (by_cl && width == 4 && !pinned(rm.guest)) {
+        emit_load(e, 4, host, operand_register(host));
+        leave_register(c, rm.guest, host);
+    }
+    uint8_t *over = NULL;
+    if (by_cl) {
+        emit_instruction(e, OP1(0xf6) | OP_BYTE_RM, 4, 0, operand_register(HOST_RCX)); /* TEST */
+        emit_bytes(e, width == 8 ? 63 : 31, 1);
+        over = emit_jump_if(e, CONDITION_E, NULL);
+    }
+    if (extension < 2) { /* SF, ZF, AF, PF stay */
+        c->flags = (struct flags_state){ .home = true };
+        flags_load(c, F_ARITH);
+    }
+    emit_instruction(e, OP1(by_cl ? 0xd3 : 0xc1), width, extension, operand_register(host));
+    if (!by_cl)
+        emit_bytes(e, insn->imm, 1);
+    leave_register(c, rm.guest, host);
+    shift_flags(c, extension, width, host);
+    if (over)
+        emit_patch(over, e->at);
+    c->flags = (struct flags_state){ .home = true };
+    return true;
+}
+
 static bool lower_shift(struct compile *c)
 {
     const struct insn *insn = c->insn;
@@ -578,9 +644,11 @@ static bool lower_shift(struct compile *c)
     bool memory = operand_is_memory(c), by_cl = o == 0xd2 || o == 0xd3, rotate = extension < 4;
     unsigned count = (unsigned)insn->imm & (width == 8 ? 63 : 31);
     bool needed = need_after(c);
-    if (extension == 2 || extension == 3 || (by_cl && needed))
+    if (extension == 2 || extension == 3 || (!by_cl && count == 0))
         return false;
-    if (!by_cl && (count == 0 || (rotate && needed && count != 1) || (width < 4 && count > 8 * width)))
+    if ((by_cl && needed) || (rotate && needed && count != 1))
+        return lower_shift_exact(c, extension == 6 ? 4 : extension, by_cl);
+    if (!by_cl && width < 4 && count > 8 * width)
         return false;
     struct place rm = memory ? (struct place){ 0, false } : place_of(insn->rm, width, true);
     struct shape shape = { .op = OP1(by_cl ? 0xd2 | (width > 1) : 0xc0 | (width > 1)), .no_reg = true,
@@ -677,6 +745,74 @@ static bool lower_multiply_accumulator(struct compile *c, unsigned extension)
     return true;
 }
 
+/* DIV and IDIV by what cannot fault; flags stay as they were */
+static bool lower_divide(struct compile *c, bool is_signed)
+{
+    const struct insn *insn = c->insn;
+    unsigned width = insn->operand_bytes, written = 1u << RAX | 1u << RDX;
+    struct emitter *e = &c->e;
+    if (operand_is_memory(c) || width < 4 || insn->rm == RAX || insn->rm == RDX)
+        return false;
+    flags_prepare(c, written, true);
+    unsigned by = enter_register(c, insn->rm, SCRATCH2, true, width);
+    if (is_signed) { /* a dividend of one width, a divisor other than 0 and -1 */
+        emit_load(e, width, SCRATCH, operand_register(HOST_RAX));
+        emit_instruction(e, OP1(0xc1), width, 7, operand_register(SCRATCH)); /* SAR */
+        emit_bytes(e, 8 * width - 1, 1);
+        emit_alu(e, ALU_CMP, width, SCRATCH, operand_register(HOST_RDX));
+        memory_leave_if(c, CONDITION_NE);
+        emit_lea(e, width, SCRATCH, operand_memory(by, 1));
+        emit_alu_constant(e, ALU_CMP, width, operand_register(SCRATCH), 1);
+        memory_leave_if(c, CONDITION_BE);
+    } else { /* the quotient fits if the upper half is below the divisor */
+        emit_alu(e, ALU_CMP, width, HOST_RDX, operand_register(by));
+        memory_leave_if(c, CONDITION_AE);
+    }
+    emit_instruction(e, OP1(0xf7), width, is_signed ? 7 : 6, operand_register(by));
+    flags_clobbered(c);
+    flags_overwritten(c, written);
+    return true;
+}
+
+/* CMPXCHG, XADD: all flags are defined */
+static bool lower_exchange(struct compile *c, bool compare)
+{
+    const struct insn *insn = c->insn;
+    unsigned width = insn->operand_bytes;
+    bool memory = operand_is_memory(c);
+    struct shape shape = { .op = OP2(c->row->opcode), .reg_read = true, .reg_written = !compare, .rm_read = true,
+                           .rm_written = true, .reg_width = (uint8_t)width, .rm_width = (uint8_t)width };
+    struct place reg = place_of(insn->reg, width, true);
+    struct place rm = memory ? (struct place){ 0, false } : place_of(insn->rm, width, true);
+    if (!memory || !encodable(c, &shape, reg, rm))
+        return false;
+    unsigned written = mask_of(&shape, reg, rm, memory) | (compare ? 1u << RAX : 0);
+    flags_prepare(c, written, true);
+    pass(c, &shape, reg, rm);
+    flags_set(c, FIX_NONE);
+    return true;
+}
+
+/* BT, BTS, BTR, BTC of memory by a constant. The other flags come back after
+ * the check. */
+static bool lower_bit_memory(struct compile *c, unsigned extension)
+{
+    unsigned width = c->insn->operand_bytes;
+    unsigned rest = need_after(c) & ~F_C;
+    if (rest)
+        flags_save(c, &c->flags);
+    flags_prepare(c, 0, true);
+    struct host_operand operand = memory_operand(c, width, extension != 4, true);
+    if (rest) {
+        c->flags = (struct flags_state){ .home = true };
+        flags_load(c, rest);
+    }
+    emit_instruction(&c->e, OP2(0xba), width, extension, operand);
+    emit_bytes(&c->e, c->insn->imm & (8 * width - 1), 1);
+    flags_set(c, FIX_NONE);
+    return true;
+}
+
 /* The stack */
 
 static bool lower_push(struct compile *c, bool constant)
@@ -740,6 +876,8 @@ static bool lower_bit(struct compile *c, unsigned extension, bool constant)
 {
     const struct insn *insn = c->insn;
     unsigned width = insn->operand_bytes;
+    if (operand_is_memory(c) && constant)
+        return lower_bit_memory(c, extension);
     if (operand_is_memory(c) || width == 2)
         return false;
     /* Only CF changes; the rest must be there too if it is looked at. */
@@ -773,6 +911,10 @@ static bool lower_two(struct compile *c)
         return lower_bit(c, o >> 3 & 7, false);
     case 0xba:
         return lower_bit(c, c->insn->modrm >> 3 & 7, true);
+    case 0xb0: case 0xb1:
+        return lower_exchange(c, true);
+    case 0xc0: case 0xc1:
+        return lower_exchange(c, false);
     case 0xaf:
         return lower_multiply(c, false);
     case 0xb6: case 0xbe:
@@ -800,7 +942,7 @@ static bool lower_group(struct compile *c)
             return lower_test(c, true, false);
         if (extension < 4)
             return lower_not_neg(c, extension == 3);
-        return extension < 6 && lower_multiply_accumulator(c, extension);
+        return extension < 6 ? lower_multiply_accumulator(c, extension) : lower_divide(c, extension == 7);
     case 0xfe: case 0xff:
         if (extension < 2)
             return lower_step(c, extension == 0);

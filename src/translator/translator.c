@@ -74,7 +74,7 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow_load, *miss;
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *jump, *slow_load, *miss;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;
@@ -97,6 +97,11 @@ typedef uint64_t enter_function(struct cpu *cpu, const void *code);
 static uint8_t *running(const struct translator *t, const uint8_t *written)
 {
     return t->run + (written - t->write);
+}
+
+static unsigned jump_slot(uint64_t linear)
+{
+    return (linear ^ linear >> 12) & (TRANSLATED_JUMPS - 1);
 }
 
 /* Flags between their three forms. */
@@ -158,18 +163,58 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
         cpu->s.gpr[RIP] = site->translation->linear + insn->end - insn->length;
         return leave_at(cpu, block, site->insn, LEAVE_FAULT);
     }
-    bool last = site->insn + 1u == block->count;
     bool ended = cpu->block_end != block->insns + block->count;
     bool moved = cpu->attention || cpu->code_bytes != 8
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
-    if (insn->attributes & SETS_RIP)
-        return leave_at(cpu, block, block->count, LEAVE_HANDLER);
-    if (ended || moved || (last && cpu->remaining <= 0)) {
+    if (ended || moved) {
         cpu->s.gpr[RIP] = site->translation->linear + insn->end;
         return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
     }
     cpu->current = cpu->block_start = cpu->block_end = NULL;
     cpu->block_count = 0;
+    return LEAVE_NOT;
+}
+
+/* The same for an instruction that sets RIP. A repeated string instruction that
+ * has more to do is run again while the slice lasts. Where to go on is found in
+ * the table of indirect jumps. */
+static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    const struct site *site = &t->sites[number];
+    const struct block *block = site->translation->block;
+    const struct insn *insn = &block->insns[site->insn];
+    if (!site->lowered) {
+        t->statistics.fallbacks++;
+        t->row_fallbacks[insn->row < opcode_row_count ? insn->row : 0]++;
+    }
+    uint64_t start = site->translation->linear + insn->end - insn->length;
+    cpu->block_start = block->insns;
+    cpu->block_end = block->insns + block->count;
+    cpu->block_count = block->count;
+    cpu->current = insn;
+    flags_from_home(cpu);
+    for (;;) {
+        cpu->s.gpr[RIP] = site->translation->linear;
+        int status = insn->handler(cpu, insn);
+        if (status) {
+            flags_to_home(cpu);
+            cpu->s.gpr[RIP] = start;
+            return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+        }
+        if (cpu->attention || cpu->block_end != block->insns + block->count || cpu->code_bytes != 8
+            || cpu->s.cr4 & CR4_LA57) {
+            flags_to_home(cpu);
+            return leave_at(cpu, block, block->count, LEAVE_HANDLER);
+        }
+        if (cpu->s.gpr[RIP] != start || cpu->remaining <= 0 || !(insn->attributes & STRING))
+            break;
+        cpu->remaining--;
+    }
+    flags_to_home(cpu);
+    leave_at(cpu, block, block->count, LEAVE_NOT);
+    uint64_t target = cpu->s.gpr[RIP];
+    cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][jump_slot(target)];
+    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)running(t, t->leave_check);
     return LEAVE_NOT;
 }
 
@@ -246,8 +291,13 @@ static void return_to_caller(struct emitter *e)
     emit_bytes(e, 0xc3, 1);
 }
 
-/* A piece that calls `function` with the site in SCRATCH, and goes on or leaves. */
-static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintptr_t function, bool load)
+enum piece { PIECE_GO_ON, PIECE_LOAD, PIECE_JUMP };
+
+/* A piece that calls `function` with the site in SCRATCH. When that does not
+ * want to leave, it goes on: behind the call, there with the value in SCRATCH, or
+ * at the block at RIP. */
+static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintptr_t function,
+                           enum piece piece)
 {
     uint8_t *start = e->at;
     store_registers(e, 8);
@@ -261,9 +311,16 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     emit_test(e, 8, operand_register(HOST_RAX), HOST_RAX);
     uint8_t *leaves = emit_jump_if(e, CONDITION_NE, NULL);
     load_registers(e, 8);
-    if (load)
+    if (piece == PIECE_LOAD)
         emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
-    emit_bytes(e, 0xc3, 1);
+    if (piece == PIECE_JUMP) {
+        emit_lea(e, 8, VCPU, operand_memory(VCPU, 8));
+        emit_load(e, 8, SCRATCH, state_operand(RIP, 0));
+        emit_load(e, 8, SCRATCH2, IN_VCPU(translated.value));
+        emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
+    } else {
+        emit_bytes(e, 0xc3, 1);
+    }
     emit_patch(leaves, e->at);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(VCPU), 8);
     return_to_caller(e);
@@ -300,8 +357,9 @@ static void make_pieces(struct translator *t)
     t->miss = e.at;
     emit_store(&e, 8, state_operand(RIP, 0), SCRATCH);
     leave_piece(&e, LEAVE_MISS);
-    t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, false);
-    t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, true);
+    t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
+    t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
+    t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, PIECE_LOAD);
     t->first = t->at = e.at;
 }
 
@@ -320,7 +378,7 @@ void compile_fallback(struct compile *c)
     if (c->need[c->number])
         flags_save(c, &c->flags);
     emit_constant(e, SCRATCH, add_site(c, c->number, false, false));
-    emit_call(e, c->translator->fallback);
+    emit_call(e, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
     c->flags = (struct flags_state){ .home = true };
 }
 
@@ -357,11 +415,6 @@ static struct host_operand jump_table(const struct compile *c)
     size_t offset = offsetof(struct cpu, translated.jumps)
                     + c->index * sizeof(uint32_t) * TRANSLATED_JUMPS;
     return operand_indexed(VCPU, SCRATCH2, 2, (int32_t)offset);
-}
-
-static unsigned jump_slot(uint64_t linear)
-{
-    return (linear ^ linear >> 12) & (TRANSLATED_JUMPS - 1);
 }
 
 void compile_indirect(struct compile *c)
@@ -431,8 +484,11 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     if (slow->needed)
         flags_save(c, &c->flags);
     emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
-    emit_call(e, slow->load ? c->translator->slow_load : c->translator->fallback);
-    if (!slow->resume)
+    bool sets_rip = c->block->insns[slow->insn].attributes & SETS_RIP;
+    emit_call(e, slow->load   ? c->translator->slow_load
+                 : sets_rip ? c->translator->jump
+                            : c->translator->fallback);
+    if (!slow->resume || sets_rip)
         return; /* a branch: its handler leaves */
     c->flags = (struct flags_state){ .home = true };
     if (!slow->load && slow->after.live && c->need[slow->insn + 1])
