@@ -61,7 +61,7 @@ struct cpu_bus {
     void (*notice)(void *context, struct cpu *cpu, const char *text);
 };
 
-#define TLB_ENTRIES 512
+#define TLB_ENTRIES 2048
 #define TLB_INVALID 1ull /* no page address has bit 0 set */
 
 /* A direct-mapped entry. A tag is the linear page address for which that kind
