@@ -92,7 +92,8 @@ static void host_init(struct host *host, unsigned inputs)
 
 /* ---- recording ---- */
 
-static void record(struct recording *recording, enum trace_level level, uint64_t digest_every)
+static void record(struct recording *recording, enum trace_level level, uint64_t digest_every,
+                   enum engine_kind engine)
 {
     struct runner_options options;
     struct error error = {""};
@@ -100,6 +101,7 @@ static void record(struct recording *recording, enum trace_level level, uint64_t
     host_init(&host, (unsigned)(current_seed % 7) * 4);
     runner_options_init(&options);
     options.level = level;
+    options.engine.kind = engine;
     options.digest_every = digest_every;
     options.max_instructions = MOST_INSTRUCTIONS;
     options.max_ns = guest->description.ns_per_instruction * MOST_INSTRUCTIONS + MOST_NS;
@@ -171,20 +173,22 @@ static void replay_finish(struct replay *replay)
     trace_reader_close(replay->reader);
 }
 
-static void replay_straight(const struct recording *recording, bool isolated)
+static void replay_straight(const struct recording *recording, bool isolated, enum engine_kind engine)
 {
     struct replay replay;
-    struct player_options options = {.isolated = isolated};
-    replay_open(&replay, isolated ? "isolated replay" : "replay", recording, &options);
+    struct player_options options = {.isolated = isolated, .engine.kind = engine};
+    const char *name = isolated ? "isolated replay" : engine ? "translated replay" : "replay";
+    replay_open(&replay, name, recording, &options);
     replay_finish(&replay);
 }
 
 /* Forwards in random steps; derived data goes at each stop. */
-static void replay_in_steps(const struct recording *recording)
+static void replay_in_steps(const struct recording *recording, enum engine_kind engine)
 {
     struct replay replay;
-    struct player_options options = {0};
-    replay_open(&replay, "replay without caches", recording, &options);
+    struct player_options options = {.engine.kind = engine};
+    replay_open(&replay, engine ? "translated replay without caches" : "replay without caches", recording,
+                &options);
     uint64_t end = player_end(replay.player).instructions, at = 0;
     for (unsigned i = 0; i < 60 && at < end; i++) {
         at += 1 + fuzz_below(&replay.fuzz, fuzz_one_in(&replay.fuzz, 2) ? 50 : 3000);
@@ -198,7 +202,7 @@ static void replay_in_steps(const struct recording *recording)
 }
 
 /* To and fro over checkpoints. */
-static void replay_with_leaps(const struct recording *recording, bool isolated)
+static void replay_with_leaps(const struct recording *recording, bool isolated, enum engine_kind engine)
 {
     struct replay replay;
     uint64_t end = recording->result.end.instructions;
@@ -207,6 +211,7 @@ static void replay_with_leaps(const struct recording *recording, bool isolated)
         .checkpoints = true,
         .checkpoint_every = 1 + end / 12,
         .checkpoint_bytes = current_seed % 3 ? 0 : 200000,
+        .engine.kind = engine,
     };
     replay_open(&replay, isolated ? "isolated replay with leaps" : "replay with leaps", recording, &options);
     for (unsigned i = 0; i < 14; i++) {
@@ -267,8 +272,8 @@ static void compare_recordings(void)
     if (a->final_digest != b->final_digest) {
         /* Which component: the player of one tells, at digests of the other. */
         printf("final digests of two recordings differ\n");
-        replay_straight(&recordings[0], false);
-        replay_straight(&recordings[1], false);
+        replay_straight(&recordings[0], false, ENGINE_TRANSLATOR);
+        replay_straight(&recordings[1], false, ENGINE_INTERPRETER);
         fail("two recordings differ, and each replays");
     }
 }
@@ -278,21 +283,23 @@ static void run(uint64_t seed)
     current_seed = seed;
     guest = guest_create(seed);
     struct fuzz fuzz = {seed ^ 0x1234567};
-    record(&recordings[0], TRACE_LEVEL_FULL, 500 + fuzz_below(&fuzz, 8000));
-    record(&recordings[1], TRACE_LEVEL_INPUTS, fuzz_one_in(&fuzz, 4) ? 0 : 1000 + fuzz_below(&fuzz, 20000));
+    record(&recordings[0], TRACE_LEVEL_FULL, 500 + fuzz_below(&fuzz, 8000), ENGINE_INTERPRETER);
+    record(&recordings[1], TRACE_LEVEL_INPUTS, fuzz_one_in(&fuzz, 4) ? 0 : 1000 + fuzz_below(&fuzz, 20000),
+           ENGINE_TRANSLATOR);
     compare_recordings();
     if (getenv("FUZZ_VERBOSE"))
         printf("%" PRIu64 ": mode %d, %u vCPUs: %s at %" PRIu64 ", %" PRIu64 " ns, trace %" PRIu64 "\n", seed,
                guest->mode, guest->description.cpus, outcome_text(&recordings[0].result.outcome),
                recordings[0].result.end.instructions, recordings[0].result.virtual_ns,
                recordings[0].sink.length);
-    replay_straight(&recordings[0], false);
-    replay_in_steps(&recordings[seed % 2]);
-    replay_with_leaps(&recordings[seed / 2 % 2], false);
+    replay_straight(&recordings[0], false, ENGINE_INTERPRETER);
+    replay_straight(&recordings[0], false, ENGINE_TRANSLATOR);
+    replay_in_steps(&recordings[seed % 2], seed % 3 ? ENGINE_TRANSLATOR : ENGINE_INTERPRETER);
+    replay_with_leaps(&recordings[seed / 2 % 2], false, seed % 5 ? ENGINE_TRANSLATOR : ENGINE_INTERPRETER);
     replay_debugged(&recordings[0]);
     if (recordings[0].result.outcome.kind != OUTCOME_RESET) {
-        replay_straight(&recordings[0], true);
-        replay_with_leaps(&recordings[0], true);
+        replay_straight(&recordings[0], true, seed % 2 ? ENGINE_TRANSLATOR : ENGINE_INTERPRETER);
+        replay_with_leaps(&recordings[0], true, ENGINE_INTERPRETER);
     }
     free(guest);
     free(recordings[0].sink.bytes);
