@@ -79,6 +79,7 @@ struct slow_path {
     uint16_t insn;
     bool load;           /* only loads: the value comes in SCRATCH, code goes on at `resume` */
     bool needed;         /* flags must be right in it */
+    uint8_t *vectors_from, *vectors_resume; /* XMM registers are to be loaded */
     struct flags_state before, after;
 };
 
@@ -99,6 +100,7 @@ struct compile {
     uint16_t need[BLOCK_INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
     struct slow_path slow[2 * BLOCK_INSNS_MAXIMUM];
     unsigned slow_count;
+    bool vectors;             /* XMM registers are known to be in the host's */
     struct compile_edge {
         uint8_t *from;     /* displacement of the jump */
         struct flags_state flags;
@@ -182,6 +184,10 @@ void flags_load_carry(struct compile *c);
 struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep);
 /* The same for an access at the pinned guest register `base` + disp. */
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
+/* The memory operand of a vector instruction; `aligned`: to 16 bytes, or #GP. */
+struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned);
+/* From here on the XMM registers are in the host's. */
+void memory_need_vectors(struct compile *c);
 /* Jumps to the slow path that runs the whole instruction. */
 void memory_leave_if(struct compile *c, enum condition condition);
 /* Loads the memory operand, zero-extended, into SCRATCH. Its slow path goes on
@@ -192,8 +198,9 @@ void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
 /* Registers to be told of at the end of the instruction. */
 void memory_finish(struct compile *c);
 
-/* integer.c, branch.c: lower the current instruction, or return false. */
+/* integer.c, vector.c, branch.c: lower the current instruction, or return false. */
 bool lower_integer(struct compile *c);
+bool lower_vector(struct compile *c);
 bool lower_branch(struct compile *c);
 
 /* translator.c: for branch.c */

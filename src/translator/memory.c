@@ -100,7 +100,7 @@ static struct host_operand in_tlb(const struct compile *c, size_t field)
 }
 
 /* With the linear address in SCRATCH: SCRATCH2 becomes the addend. Spoils SCRATCH. */
-static void look_up(struct compile *c, unsigned bytes, bool write)
+static void look_up(struct compile *c, unsigned bytes, bool write, unsigned alignment)
 {
     struct emitter *e = &c->e;
     /* RORX SCRATCH2, SCRATCH, 12 - 5 */
@@ -108,9 +108,11 @@ static void look_up(struct compile *c, unsigned bytes, bool write)
     emit_bytes(e, 0xd3, 1);
     emit_bytes(e, PAGE_SHIFT - TLB_ENTRY_SHIFT, 1);
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
-    if (bytes > 1)
+    /* What is aligned does not cross a page. */
+    if (bytes > alignment)
         emit_lea(e, 8, SCRATCH, operand_memory(SCRATCH, (int32_t)bytes - 1));
-    emit_alu_constant(e, ALU_AND, 8, operand_register(SCRATCH), -(int32_t)PAGE_BYTES);
+    emit_alu_constant(e, ALU_AND, 8, operand_register(SCRATCH),
+                      -(int32_t)PAGE_BYTES | (int32_t)(alignment - 1));
     emit_alu(e, ALU_CMP, 8, SCRATCH,
              in_tlb(c, write ? offsetof(struct tlb_entry, write_tag) : offsetof(struct tlb_entry, read_tag)));
     slow_jump(c, CONDITION_NE);
@@ -125,11 +127,12 @@ static bool simple(const struct insn *insn)
            && insn->base < RIP && pinned(insn->base);
 }
 
-struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep)
+static struct host_operand checked_operand(struct compile *c, unsigned bytes, bool write, bool keep,
+                                           unsigned alignment)
 {
     const struct insn *insn = c->insn;
     linear_address(c);
-    look_up(c, bytes, write);
+    look_up(c, bytes, write, alignment);
     if (simple(insn))
         return operand_indexed(SCRATCH2, host_of(insn->base), 0, (int32_t)insn->disp);
     /* The addend survives in SCRATCH2 unless the address needs it. */
@@ -165,10 +168,32 @@ struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write
     return operand_memory(SCRATCH2, 0);
 }
 
+struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep)
+{
+    return checked_operand(c, bytes, write, keep, 1);
+}
+
+struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned)
+{
+    return checked_operand(c, bytes, write, false, aligned ? 16 : 1);
+}
+
+void memory_need_vectors(struct compile *c)
+{
+    if (c->vectors)
+        return;
+    struct slow_path *slow = slow_path(c);
+    emit_alu_constant(&c->e, ALU_CMP, 4, IN_VCPU(translated.vectors), 0);
+    slow->vectors_from = emit_jump_if(&c->e, CONDITION_E, NULL);
+    slow->vectors_resume = c->e.at;
+    flags_clobbered(c);
+    c->vectors = true;
+}
+
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write)
 {
     emit_lea(&c->e, 8, SCRATCH, operand_memory(host_of(base), disp));
-    look_up(c, bytes, write);
+    look_up(c, bytes, write, 1);
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
 }
 

@@ -3,7 +3,7 @@
  * and the way in and out; see translator.h and compile.h.
  *
  * Not translated: 16- and 32-bit code, instructions that cross a page border,
- * anything under five-level paging; vector and x87 instructions run through
+ * anything under five-level paging; x87, MMX and AVX instructions run through
  * their handlers.
  */
 #include "translator/translator.h"
@@ -74,7 +74,7 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *jump, *slow_load, *miss;
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *slow_load, *vectors, *miss;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;
@@ -291,7 +291,69 @@ static void return_to_caller(struct emitter *e)
     emit_bytes(e, 0xc3, 1);
 }
 
-enum piece { PIECE_GO_ON, PIECE_LOAD, PIECE_JUMP };
+/* XMM registers. `above` as for store_registers. */
+
+static struct host_operand vector_operand(unsigned number, int32_t above)
+{
+    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, s.vector) + 32 * number) + above);
+}
+
+static struct host_operand in_vcpu(size_t offset, int32_t above)
+{
+    return operand_memory(VCPU, (int32_t)offset + above);
+}
+
+/* If they are in the host's registers: to the state, and the host's MXCSR is
+ * the caller's again; `then` is left in translated.vectors. */
+static void store_vectors(struct emitter *e, int32_t above, int32_t then)
+{
+    struct host_operand where = in_vcpu(offsetof(struct cpu, translated.vectors), above);
+    emit_alu_constant(e, ALU_CMP, 4, where, 1);
+    uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+    for (unsigned i = 0; i < 16; i++)
+        emit_instruction(e, OP2(0x29), 4, i, vector_operand(i, above)); /* MOVAPS */
+    emit_instruction(e, OP2(0xae), 4, 3, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* STMXCSR */
+    emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, translated.host_mxcsr), above));
+    emit_store_constant(e, 4, where, then);
+    emit_patch(over, e->at);
+}
+
+static void load_vectors(struct emitter *e, int32_t above)
+{
+    for (unsigned i = 0; i < 16; i++)
+        emit_instruction(e, OP2(0x28), 4, i, vector_operand(i, above)); /* MOVAPS */
+    emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* LDMXCSR */
+    emit_store_constant(e, 4, in_vcpu(offsetof(struct cpu, translated.vectors), above), 1);
+}
+
+#define MXCSR_MASKS 0x1f80
+
+/* Called: loads them if no instruction could raise an exception. ZF is clear if so. */
+static uint8_t *vectors_piece(struct emitter *e)
+{
+    uint8_t *start = e->at, *refused[3];
+    emit_instruction(e, OP1(0xf7), 4, 0, in_vcpu(offsetof(struct cpu, s.cr0), 8)); /* TEST */
+    emit_bytes(e, CR0_TS | CR0_EM, 4);
+    refused[0] = emit_jump_if(e, CONDITION_NE, NULL);
+    emit_instruction(e, OP1(0xf7), 4, 0, in_vcpu(offsetof(struct cpu, s.cr4), 8));
+    emit_bytes(e, CR4_OSFXSR, 4);
+    refused[1] = emit_jump_if(e, CONDITION_E, NULL);
+    emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.mxcsr), 8));
+    emit_instruction(e, OP1(0xf7), 4, 2, operand_register(SCRATCH)); /* NOT */
+    emit_instruction(e, OP1(0xf7), 4, 0, operand_register(SCRATCH));
+    emit_bytes(e, MXCSR_MASKS, 4);
+    refused[2] = emit_jump_if(e, CONDITION_NE, NULL);
+    load_vectors(e, 8);
+    for (unsigned i = 0; i < 3; i++)
+        emit_patch(refused[i], e->at);
+    emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 0);
+    emit_bytes(e, 0xc3, 1);
+    return start;
+}
+
+/* What a piece does after its function: PIECE_AGAIN is PIECE_GO_ON with the XMM
+ * registers back where they were. */
+enum piece { PIECE_GO_ON, PIECE_AGAIN, PIECE_LOAD, PIECE_JUMP };
 
 /* A piece that calls `function` with the site in SCRATCH. When that does not
  * want to leave, it goes on: behind the call, there with the value in SCRATCH, or
@@ -300,7 +362,9 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
                            enum piece piece)
 {
     uint8_t *start = e->at;
+    bool again = piece == PIECE_AGAIN || piece == PIECE_LOAD;
     store_registers(e, 8);
+    store_vectors(e, 8, again ? 2 : 0);
     emit_lea(e, 8, HOST_RDI, operand_memory(VCPU, 8));
     emit_constant(e, HOST_RSI, (uintptr_t)t);
     emit_load(e, 4, HOST_RDX, operand_register(SCRATCH));
@@ -310,6 +374,12 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     emit_alu_constant(e, ALU_ADD, 8, operand_register(VCPU), 8);
     emit_test(e, 8, operand_register(HOST_RAX), HOST_RAX);
     uint8_t *leaves = emit_jump_if(e, CONDITION_NE, NULL);
+    if (again) {
+        emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 2);
+        uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+        load_vectors(e, 8);
+        emit_patch(over, e->at);
+    }
     load_registers(e, 8);
     if (piece == PIECE_LOAD)
         emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
@@ -331,6 +401,7 @@ static uint8_t *leave_piece(struct emitter *e, unsigned reason)
 {
     uint8_t *start = e->at;
     store_registers(e, 0);
+    store_vectors(e, 0, 0);
     emit_constant(e, HOST_RAX, reason);
     return_to_caller(e);
     return start;
@@ -358,6 +429,8 @@ static void make_pieces(struct translator *t)
     emit_store(&e, 8, state_operand(RIP, 0), SCRATCH);
     leave_piece(&e, LEAVE_MISS);
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
+    t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
+    t->vectors = vectors_piece(&e);
     t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
     t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, PIECE_LOAD);
     t->first = t->at = e.at;
@@ -380,6 +453,7 @@ void compile_fallback(struct compile *c)
     emit_constant(e, SCRATCH, add_site(c, c->number, false, false));
     emit_call(e, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
     c->flags = (struct flags_state){ .home = true };
+    c->vectors = false;
 }
 
 void compile_fixup(struct compile *c)
@@ -474,9 +548,32 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
     emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
 }
 
+/* The XMM registers are to be loaded; where they must not be, the handler does
+ * this instruction, and the interpreter goes on. */
+static void compile_vectors_path(struct compile *c, const struct slow_path *slow)
+{
+    struct emitter *e = &c->e;
+    const struct insn *insn = &c->block->insns[slow->insn];
+    emit_patch(slow->vectors_from, e->at);
+    emit_call(e, c->translator->vectors);
+    emit_jump_if(e, CONDITION_NE, slow->vectors_resume);
+    c->flags = slow->before;
+    if (slow->needed)
+        flags_save(c, &c->flags);
+    emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
+    emit_call(e, c->translator->fallback);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count - slow->insn - 1);
+    store_rip(c, c->linear + insn->end);
+    emit_jump(e, c->translator->leave_check);
+}
+
 static void compile_slow_path(struct compile *c, struct slow_path *slow)
 {
     struct emitter *e = &c->e;
+    if (slow->vectors_from)
+        compile_vectors_path(c, slow);
+    if (!slow->from[0])
+        return;
     for (unsigned i = 0; i < 2; i++)
         if (slow->from[i])
             emit_patch(slow->from[i], e->at);
@@ -487,7 +584,7 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     bool sets_rip = c->block->insns[slow->insn].attributes & SETS_RIP;
     emit_call(e, slow->load   ? c->translator->slow_load
                  : sets_rip ? c->translator->jump
-                            : c->translator->fallback);
+                            : c->translator->slow);
     if (!slow->resume || sets_rip)
         return; /* a branch: its handler leaves */
     c->flags = (struct flags_state){ .home = true };
@@ -517,7 +614,7 @@ static void compile_insn(struct compile *c)
     bool branch = c->insn->attributes & SETS_RIP;
     if (strcmp(c->row->name, "NOP") == 0)
         return;
-    if (branch ? lower_branch(c) : lower_integer(c)) {
+    if (branch ? lower_branch(c) : lower_integer(c) || lower_vector(c)) {
         memory_finish(c);
         return;
     }
@@ -748,6 +845,8 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
         = (uint32_t)(uintptr_t)running(t, translation->checked);
     flags_to_home(cpu);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)running(t, t->leave_check);
+    cpu->translated.vectors = 0;
+    cpu->translated.host_mxcsr = __builtin_ia32_stmxcsr();
     t->statistics.entries++;
     enter_function *enter = (enter_function *)(uintptr_t)running(t, t->enter);
     uint64_t reason = enter(cpu, running(t, translation->entry));

@@ -1,0 +1,169 @@
+/*
+ * Lowering of SSE to SSE4.2: the same instruction on the host, XMM registers
+ * under their own numbers, under the guest's MXCSR.
+ *
+ * The registers are loaded when the first such instruction of a run of
+ * translated code comes (translated.vectors), and stored again before anything
+ * else may need them. They are not loaded where an instruction could raise an
+ * exception: CR0.TS or EM, CR4.OSFXSR clear, an exception that MXCSR does not mask.
+ *
+ * Not here, and so run by their handlers: MMX, AVX, AES, SHA, GFNI and CLMUL;
+ * approximations (RCPPS, RSQRTPS), which differ between hosts; DPPS, DPPD, and
+ * string compares.
+ */
+#include "translator/compile.h"
+
+/* Bytes of the operand if it is in memory; 0: not one of ours. */
+static unsigned memory_bytes(const struct compile *c, unsigned operand)
+{
+    bool wide = c->insn->rex & 8;
+    switch (operand) {
+    case OPERAND_Wdq: case OPERAND_Mdq: case OPERAND_Vdq: case OPERAND_Udq: return 16;
+    case OPERAND_Wq: case OPERAND_Mq: case OPERAND_Vq: case OPERAND_Uq: return 8;
+    case OPERAND_Wd: case OPERAND_Vd: case OPERAND_Ed: case OPERAND_Gd: case OPERAND_Rd: return 4;
+    case OPERAND_Ww: case OPERAND_Mw: return 2;
+    case OPERAND_Mb: return 1;
+    case OPERAND_Ey: case OPERAND_Gy: return wide ? 8 : 4;
+    }
+    return 0;
+}
+
+static bool is_rm(unsigned operand)
+{
+    switch (operand) {
+    case OPERAND_Wdq: case OPERAND_Wq: case OPERAND_Wd: case OPERAND_Ww: case OPERAND_Udq: case OPERAND_Uq:
+    case OPERAND_Mdq: case OPERAND_Mq: case OPERAND_Mw: case OPERAND_Mb: case OPERAND_Ey: case OPERAND_Ed:
+    case OPERAND_Rd:
+        return true;
+    }
+    return false;
+}
+
+static bool is_general(unsigned operand)
+{
+    return operand == OPERAND_Ey || operand == OPERAND_Ed || operand == OPERAND_Gd || operand == OPERAND_Gy
+           || operand == OPERAND_Rd;
+}
+
+static bool feature_fits(const struct opcode_row *row)
+{
+    return row->feature == FEATURE_SSE || row->feature == FEATURE_SSE2 || row->feature == FEATURE_SSE3
+           || row->feature == FEATURE_SSSE3 || row->feature == FEATURE_SSE4_1 || row->feature == FEATURE_SSE4_2;
+}
+
+/* Instructions that fit by their operands, and yet are none of ours. */
+static bool excluded(const struct opcode_row *row)
+{
+    unsigned o = row->opcode;
+    if (row->map == MAP_TWO)
+        return o == 0x52 || o == 0x53 || o == 0xf7 || row->prefix == OPCODE_PREFIX_ANY;
+    if (row->map == MAP_T3A)
+        return o == 0x40 || o == 0x41 || (o >= 0x60 && o <= 0x63);
+    return row->map != MAP_T38 || o == 0xf0 || o == 0xf1;
+}
+
+static bool operands_fit(const struct compile *c)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned operand = c->row->operand[i];
+        if (operand != OPERAND__ && operand != OPERAND_Ib && operand != OPERAND_XMM0
+            && !memory_bytes(c, operand))
+            return false;
+    }
+    return c->row->operand[0] != OPERAND__;
+}
+
+static bool has_immediate(const struct opcode_row *row)
+{
+    for (unsigned i = 0; i < 4; i++)
+        if (row->operand[i] == OPERAND_Ib)
+            return true;
+    return false;
+}
+
+static uint32_t host_opcode(const struct opcode_row *row)
+{
+    static const uint32_t map[] = { [MAP_TWO] = OP2(0), [MAP_T38] = OP3(0), [MAP_T3A] = OP4(0) };
+    static const uint8_t prefix[] = {
+        [OPCODE_PREFIX_NP] = 0, [OPCODE_PREFIX_P66] = 0x66, [OPCODE_PREFIX_PF3] = 0xf3, [OPCODE_PREFIX_PF2] = 0xf2,
+    };
+    return map[row->map] | row->opcode | OP_PREFIX(prefix[row->prefix]);
+}
+
+/* The general register among the operands: its number, and whether it is
+ * written. */
+struct general {
+    bool any, rm, written;
+    unsigned guest;
+};
+
+static struct general general_operand(const struct compile *c)
+{
+    struct general g = { 0 };
+    bool memory = c->insn->modrm < 0xc0;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned operand = c->row->operand[i];
+        if (!is_general(operand) || (memory && is_rm(operand)))
+            continue;
+        g.any = true;
+        g.rm = is_rm(operand);
+        g.written = i == 0;
+        g.guest = g.rm ? c->insn->rm : c->insn->reg;
+    }
+    return g;
+}
+
+static unsigned rm_bytes(const struct compile *c, bool *written)
+{
+    for (unsigned i = 0; i < 4; i++)
+        if (is_rm(c->row->operand[i])) {
+            *written = i == 0;
+            return memory_bytes(c, c->row->operand[i]);
+        }
+    *written = false;
+    return 0;
+}
+
+bool lower_vector(struct compile *c)
+{
+    const struct insn *insn = c->insn;
+    const struct opcode_row *row = c->row;
+    struct emitter *e = &c->e;
+    if (row->map != MAP_TWO && row->map != MAP_T38 && row->map != MAP_T3A)
+        return false;
+    if (!feature_fits(row) || excluded(row) || !operands_fit(c))
+        return false;
+    bool memory = insn->modrm < 0xc0, stores;
+    unsigned bytes = rm_bytes(c, &stores);
+    struct general general = general_operand(c);
+    if (memory && (!bytes || general.any))
+        return false;
+    unsigned written = general.any && general.written ? 1u << general.guest : 0;
+    flags_prepare(c, written, true);
+    memory_need_vectors(c);
+    struct host_operand rm = operand_register(insn->rm);
+    if (memory)
+        rm = memory_vector(c, bytes, stores, row->attributes & SSE_ALIGNED && bytes == 16);
+    unsigned reg = row->modrm & MODRM_FIX_REG ? insn->modrm >> 3 & 7 : insn->reg;
+    unsigned host = 0;
+    if (general.any) {
+        host = pinned(general.guest) ? host_of(general.guest) : SCRATCH;
+        if (!pinned(general.guest) && !general.written)
+            emit_load(e, 8, SCRATCH, guest_operand(general.guest));
+        if (general.rm)
+            rm = operand_register(host);
+        else
+            reg = host;
+    }
+    emit_instruction(e, host_opcode(row), insn->rex & 8 ? 8 : 4, reg, rm);
+    if (has_immediate(row))
+        emit_bytes(e, insn->imm, 1);
+    if (written && !pinned(general.guest))
+        emit_store(e, 8, guest_operand(general.guest), SCRATCH);
+    if (row->flags_written)
+        flags_set(c, FIX_NONE);
+    else
+        flags_clobbered(c);
+    flags_overwritten(c, written);
+    return true;
+}
