@@ -72,6 +72,21 @@ static void instruction_breakpoint_is_a_fault_without_rf(void **state)
     assert_int_equal(s->dr[6], 0xffff0ff0 | DR6_BS | 4);
 }
 
+static void hits_are_replaced(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    for (unsigned n = 0; n < 4; n++) {
+        struct cpu_state *s = prepare(b, "\x90\x90\x90", 3);
+        s->dr[n] = 0x8001;
+        s->dr[7] |= ENABLE(n);
+        s->dr[6] |= 15;
+        cpu_restored(b->cpu);
+        run_to_debug(b, 3);
+        assert_int_equal(s->dr[6], 0xffff0ff0 | 1u << n);
+    }
+}
+
 static void iret_with_rf_passes_the_breakpoint_once(void **state)
 {
     struct cpu_bench *b = *state;
@@ -410,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(instruction_breakpoint_is_a_fault_without_rf),
+        BENCH_TEST(hits_are_replaced),
         BENCH_TEST(iret_with_rf_passes_the_breakpoint_once),
         BENCH_TEST(rf_is_kept_without_breakpoints),
         BENCH_TEST(data_breakpoint_traps_behind_the_write),

@@ -58,6 +58,8 @@ static void galois_makes_the_s_box(void **state)
         assert_int_equal(RUN(b, "\x66\x0f\x3a\xcf\xca\x63"), NO_FAULT); /* affineinv xmm1, xmm2 */
         assert_int_equal(RUN(b, "\x66\x0f\x38\xdd\xdc"), NO_FAULT);     /* aesenclast xmm3, xmm4 */
         assert_memory_equal(b->cpu->s.vector[1], b->cpu->s.vector[3], 16);
+        assert_int_equal(RUN(b, "\x66\x0f\x38\xdf\xdc"), NO_FAULT);     /* aesdeclast: back */
+        assert_int_equal(load64(b->cpu->s.vector[3]), x * 0x0101010101010101ull);
         assert_int_equal(b->cpu->s.vector[1][16], x); /* above 128 bits nothing changes */
     }
 }

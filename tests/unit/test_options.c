@@ -226,7 +226,7 @@ static void refused(void **state)
         {COMMAND_RUN, "-rtc base=yesterday", "-rtc"}, {COMMAND_RUN, "-rtc x", "-rtc"},
         {COMMAND_RUN, "--max-time soon", "--max-time"}, {COMMAND_RUN, "--seed x", "--seed"},
         {COMMAND_RUN, "--ns-per-instruction 0", "--ns-per-instruction"},
-        {COMMAND_RUN, "--quantum 0", "--quantum"}, {COMMAND_RUN, "--engine jit", "--engine"},
+        {COMMAND_RUN, "--quantum 0", "--quantum"}, {COMMAND_RUN, "--engine fast", "--engine"},
         {COMMAND_RUN, "--log full", "--log"}, {COMMAND_RECORD, "-o x --log most", "--log"},
         {COMMAND_RECORD, "-m 16", "-o"}, {COMMAND_RECORD, "-o", "-o"},
         {COMMAND_REPLAY, "", "trace"}, {COMMAND_REPLAY, "a b", "b"}, {COMMAND_REPLAY, "a -m 5", "-m"},

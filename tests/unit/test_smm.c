@@ -46,7 +46,8 @@ static void round_trip_32(void **state)
     static const struct { uint16_t offset; uint32_t value; } rows[] = {
         { 0xfc, 0x30000 }, { 0xf8, 0x30000 }, { 0x1d0, 0xa1 }, { 0x1d4, 0xc1 }, { 0x1d8, 0xd1 },
         { 0x1dc, 0xb1 }, { 0x1e4, 0xb9 }, { 0x1e8, 0x51 }, { 0x1ec, 0xd9 }, { 0x1f0, 0x8000 },
-        { 0x174, GDT }, { 0x158, IDT }, { 0x102, 0 },
+        { 0x174, GDT }, { 0x158, IDT }, { 0x100, 0 }, { 0x104, 0xd9 }, { 0x108, 0xc1 },
+        { 0x10c, 0x51 }, { 0x110, 0x7ffe },
     };
 
     assert_int_equal(cpu_model_parse(&b->model, "max,-lm", 1, NULL), 0);
@@ -55,6 +56,7 @@ static void round_trip_32(void **state)
     s->gpr[RAX] = 0xa1, s->gpr[RCX] = 0xc1, s->gpr[RDX] = 0xd1, s->gpr[RBX] = 0xb1;
     s->gpr[RBP] = 0xb9, s->gpr[RSI] = 0x51, s->gpr[RDI] = 0xd9;
     before = *s;
+    s->smi_cause = 2ull << 32 | 0xb20012; /* OUT b2h, al: 2 bytes long */
     enter(b);
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
         assert_int_equal(bench_get(b, MAP + rows[i].offset, 4), rows[i].value);
