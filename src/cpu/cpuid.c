@@ -22,6 +22,9 @@
 #define AMD_CMP_LEGACY 2u
 #define XSAVE_LEGACY_BYTES 576u /* FXSAVE area and header */
 #define XSAVE_AVX_BYTES 256u
+#define XSAVE_PKRU 0x200u
+#define XSAVE_PKRU_BYTES 8u
+#define XSAVE_PKRU_OFFSET 2688u
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -117,23 +120,35 @@ static void leaf_b(const struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
     }
 }
 
+/* Of an XSAVE area with these components. */
+static uint32_t xsave_bytes(uint64_t components, bool compact)
+{
+    uint32_t avx = components & 4 ? XSAVE_AVX_BYTES : 0;
+    if (!(components & XSAVE_PKRU))
+        return XSAVE_LEGACY_BYTES + avx;
+    return (compact ? XSAVE_LEGACY_BYTES + avx : XSAVE_PKRU_OFFSET) + XSAVE_PKRU_BYTES;
+}
+
 static void leaf_d(const struct cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
-    bool avx = cpu_model_has(cpu->model, FEATURE_AVX);
+    uint32_t all = 3 | (cpu_model_has(cpu->model, FEATURE_AVX) ? 4 : 0)
+                   | (cpu_model_has(cpu->model, FEATURE_PKU) ? XSAVE_PKRU : 0);
 
     if (!cpu_model_has(cpu->model, FEATURE_XSAVE))
         return;
-    uint32_t now = XSAVE_LEGACY_BYTES + (cpu->s.xcr0 & 4 ? XSAVE_AVX_BYTES : 0);
     if (subleaf == 0) {
-        out[EAX] = avx ? 7 : 3;
-        out[EBX] = now;
-        out[ECX] = XSAVE_LEGACY_BYTES + (avx ? XSAVE_AVX_BYTES : 0);
+        out[EAX] = all;
+        out[EBX] = xsave_bytes(cpu->s.xcr0, false);
+        out[ECX] = xsave_bytes(all, false);
     } else if (subleaf == 1) {
         if (out[EAX] & 0xa)
-            out[EBX] = now;
-    } else if (subleaf == 2 && avx) {
+            out[EBX] = xsave_bytes(cpu->s.xcr0, true);
+    } else if (subleaf == 2 && all & 4) {
         out[EAX] = XSAVE_AVX_BYTES;
         out[EBX] = XSAVE_LEGACY_BYTES;
+    } else if (subleaf == 9 && all & XSAVE_PKRU) {
+        out[EAX] = XSAVE_PKRU_BYTES;
+        out[EBX] = XSAVE_PKRU_OFFSET;
     }
 }
 

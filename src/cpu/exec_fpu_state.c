@@ -1,5 +1,5 @@
 /*
- * Saving and restoring x87, SSE and AVX state: FXSAVE, FXRSTOR, the XSAVE
+ * Saving and restoring x87, SSE and AVX state, and PKRU: FXSAVE, FXRSTOR, the XSAVE
  * family, LDMXCSR, STMXCSR. (SDM vol. 1, sections 10.5 and 13; vol. 2)
  *
  * Ours: a component is "in use" (XINUSE) when its value differs from the
@@ -14,7 +14,8 @@
 #define COMPONENT_X87 1u
 #define COMPONENT_SSE 2u
 #define COMPONENT_AVX 4u
-#define COMPONENTS (COMPONENT_X87 | COMPONENT_SSE | COMPONENT_AVX)
+#define COMPONENT_PKRU 0x200u
+#define COMPONENTS (COMPONENT_X87 | COMPONENT_SSE | COMPONENT_AVX | COMPONENT_PKRU)
 
 #define AREA_MXCSR 24
 #define AREA_ST 32
@@ -22,6 +23,7 @@
 #define AREA_HEADER 512
 #define AREA_AVX 576
 #define AREA_END 832
+#define AREA_PKRU 2688 /* in the standard format; compacted: behind the others */
 #define COMPACT (1ull << 63)
 
 static unsigned vector_count(const struct cpu *cpu)
@@ -174,7 +176,7 @@ static bool x87_in_use(const struct cpu *cpu)
 
 uint64_t xsave_in_use(const struct cpu *cpu)
 {
-    uint64_t in_use = x87_in_use(cpu) ? COMPONENT_X87 : 0;
+    uint64_t in_use = (x87_in_use(cpu) ? COMPONENT_X87 : 0) | (cpu->s.pkru ? COMPONENT_PKRU : 0);
     for (unsigned i = 0; i < vector_count(cpu); i++) {
         if (!all_zero(cpu->s.vector[i], 16))
             in_use |= COMPONENT_SSE;
@@ -213,6 +215,14 @@ static int write_part(struct cpu *cpu, const struct insn *insn, uint64_t address
     return memory_write_block(cpu, insn->seg, address + first, area + first, end - first);
 }
 
+/* Where PKRU lies in an image with these components. */
+static unsigned pkru_offset(uint64_t components, bool compact)
+{
+    if (!compact)
+        return AREA_PKRU;
+    return components & COMPONENT_AVX ? AREA_END : AREA_AVX;
+}
+
 /* Everything was probed: the writes cannot fault. */
 static int xsave_write(struct cpu *cpu, const struct insn *insn, const struct xsave_plan *plan)
 {
@@ -221,7 +231,9 @@ static int xsave_write(struct cpu *cpu, const struct insn *insn, const struct xs
     unsigned xmm_end = AREA_XMM + 16 * vector_count(cpu);
     unsigned avx_end = AREA_AVX + 16 * vector_count(cpu);
     unsigned length = plan->wanted & COMPONENT_AVX ? avx_end : AREA_AVX;
-    if (memory_probe_write(cpu, insn->seg, address, length))
+    uint64_t pkru = address + pkru_offset(plan->wanted, plan->compact);
+    if (memory_probe_write(cpu, insn->seg, address, length)
+        || (plan->wanted & COMPONENT_PKRU && memory_probe_write(cpu, insn->seg, pkru, 8)))
         return CPU_FAULT;
     if (!plan->compact && memory_read64(cpu, insn->seg, address + AREA_HEADER, &old_bv))
         return CPU_FAULT;
@@ -242,6 +254,8 @@ static int xsave_write(struct cpu *cpu, const struct insn *insn, const struct xs
         fault |= write_part(cpu, insn, address, area, AREA_XMM, xmm_end);
     if (plan->saved & COMPONENT_AVX)
         fault |= write_part(cpu, insn, address, area, AREA_AVX, avx_end);
+    if (plan->saved & COMPONENT_PKRU)
+        fault |= memory_write64(cpu, insn->seg, pkru, cpu->s.pkru);
     return fault
            | write_part(cpu, insn, address, area, AREA_HEADER,
                         AREA_HEADER + (plan->compact ? 16 : 8));
@@ -320,7 +334,8 @@ static int xrstor(struct cpu *cpu, const struct insn *insn, bool must_compact)
         return CPU_FAULT;
     if (xrstor_header_bad(cpu, area + AREA_HEADER, must_compact))
         return cpu_raise_error(cpu, VECTOR_GP, 0);
-    bool compact = load64(area + AREA_HEADER + 8) & COMPACT;
+    uint64_t comp_bv = load64(area + AREA_HEADER + 8), pkru = 0;
+    bool compact = comp_bv & COMPACT;
     uint64_t present = load64(area + AREA_HEADER) & wanted;
     uint32_t mxcsr = load32(area + AREA_MXCSR);
     bool load_mxcsr = compact ? present & COMPONENT_SSE : wanted & (COMPONENT_SSE | COMPONENT_AVX);
@@ -328,6 +343,9 @@ static int xrstor(struct cpu *cpu, const struct insn *insn, bool must_compact)
         return cpu_raise_error(cpu, VECTOR_GP, 0);
     if (present & COMPONENT_AVX
         && memory_read_block(cpu, insn->seg, address + AREA_AVX, area + AREA_AVX, 256))
+        return CPU_FAULT;
+    if (present & COMPONENT_PKRU
+        && memory_read64(cpu, insn->seg, address + pkru_offset(comp_bv, compact), &pkru))
         return CPU_FAULT;
     if (present & COMPONENT_X87)
         get_x87(cpu, insn, area);
@@ -346,6 +364,8 @@ static int xrstor(struct cpu *cpu, const struct insn *insn, bool must_compact)
     if (wanted & COMPONENT_AVX)
         for (unsigned i = 0; i < vector_count(cpu); i++)
             memcpy(cpu->s.vector[i] + 16, area + AREA_AVX + 16 * i, 16);
+    if (wanted & COMPONENT_PKRU)
+        control_set_pkru(cpu, (uint32_t)pkru);
     return 0;
 }
 

@@ -79,10 +79,10 @@ int exec_stac(struct cpu *cpu, const struct insn *insn)
     return set_ac(cpu, FLAG_AC);
 }
 
-/* XCR0 bits that exist: x87, SSE, and AVX when the model has it. */
+/* XCR0 bits that exist: x87, SSE, and AVX and PKRU when the model has them. */
 static uint64_t xcr0_valid(const struct cpu *cpu)
 {
-    return 3 | (cpu_has(cpu, FEATURE_AVX) ? 4 : 0);
+    return 3 | (cpu_has(cpu, FEATURE_AVX) ? 4 : 0) | (cpu_has(cpu, FEATURE_PKU) ? 0x200 : 0);
 }
 
 int exec_xgetbv(struct cpu *cpu, const struct insn *insn)

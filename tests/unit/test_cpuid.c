@@ -74,11 +74,15 @@ static void level_3_adds_avx(void **state)
         query(b, 7, 0, out);
         assert_int_equal(out[EBX] & 0x128, models[i].has ? 0x128 : 0);
         query(b, 0xd, 0, out);
-        assert_int_equal(out[EAX], models[i].has ? 7 : i == 4 ? 0 : 3);
-        assert_int_equal(out[ECX], models[i].has ? 832 : i == 4 ? 0 : 576);
+        bool pkru = i == 3;
+        assert_int_equal(out[EAX], pkru ? 0x207 : models[i].has ? 7 : i == 4 ? 0 : 3);
+        assert_int_equal(out[ECX], pkru ? 2696 : models[i].has ? 832 : i == 4 ? 0 : 576);
         query(b, 0xd, 2, out);
         assert_int_equal(out[EAX], models[i].has ? 256 : 0);
         assert_int_equal(out[EBX], models[i].has ? 576 : 0);
+        query(b, 0xd, 9, out);
+        assert_int_equal(out[EAX], pkru ? 8 : 0);
+        assert_int_equal(out[EBX], pkru ? 2688 : 0);
     }
 }
 

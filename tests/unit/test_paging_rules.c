@@ -234,6 +234,37 @@ static void pkru_has_instructions(void **state)
     assert_int_equal(EXECUTE(b, "\x0f\x01\xee"), VECTOR_UD);
 }
 
+/* XSAVE has PKRU at 2688, compacted behind what else there is. */
+static void pkru_is_saved(void **state)
+{
+    static const struct { const char *save; uint64_t mask; unsigned at; } cases[] = {
+        { "\x0f\xae\x23", 0x207, 2688 }, { "\x0f\xc7\x23", 0x201, 576 },
+        { "\x0f\xc7\x23", 0x207, 832 },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        use_model(b, "max");
+        s->cr4 |= CR4_OSXSAVE | CR4_OSFXSR;
+        s->xcr0 = 0x207;
+        s->pkru = 0x55555554;
+        s->gpr[RBX] = 0x20000;
+        s->gpr[RAX] = cases[i].mask;
+        for (unsigned offset = 0; offset < 4096; offset += 8)
+            bench_put(b, 0x20000 + offset, 0, 8);
+        assert_int_equal(execute(b, cases[i].save, 3), 0); /* XSAVE, XSAVEC [rbx] */
+        assert_int_equal(bench_get(b, 0x20000 + cases[i].at, 8), 0x55555554);
+        assert_int_equal(bench_get(b, 0x20000 + 512, 8) & 0x200, 0x200);
+        s->pkru = 0;
+        assert_int_equal(EXECUTE(b, "\x0f\xae\x2b"), 0); /* XRSTOR [rbx] */
+        assert_int_equal(s->pkru, 0x55555554);
+        bench_put(b, 0x20000 + 512, 1, 8);
+        assert_int_equal(EXECUTE(b, "\x0f\xae\x2b"), 0);
+        assert_int_equal(s->pkru, 0);
+    }
+}
+
 static void pkrs_has_32_bits(void **state)
 {
     struct cpu_bench *b = *state;
@@ -544,6 +575,7 @@ int main(void)
         BENCH_TEST(efer_has_reserved_bits),
         BENCH_TEST(registers_that_do_not_exist),
         BENCH_TEST(pkru_has_instructions),
+        BENCH_TEST(pkru_is_saved),
         BENCH_TEST(pkrs_has_32_bits),
         BENCH_TEST(invpcid_has_rules),
         BENCH_TEST(bases_are_canonical),
