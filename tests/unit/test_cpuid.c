@@ -232,6 +232,31 @@ static void osxsave_follows_cr4(void **state)
     assert_int_equal(out[ECX] >> 27 & 1, 1);
 }
 
+/* Leaves that hold no feature bits. */
+static void fixed_leaves(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const struct { uint32_t leaf, subleaf, want[4]; } leaves[] = {
+        { 2, 0, { 0x00ff01, 0, 0, 0 } },
+        { 4, 0, { 0x121, 0x01c0003f, 63, 0 } },
+        { 4, 1, { 0x122, 0x01c0003f, 63, 0 } },
+        { 4, 2, { 0x143, 0x01c0003f, 1023, 0 } },
+        { 4, 3, { 0, 0, 0, 0 } },
+        { 5, 0, { 64, 64, 3, 0 } },
+        { 0xb, 0, { 0, 1, 0x100, 0 } },
+        { 0xb, 1, { 0, 1, 0x201, 0 } },
+        { 0xb, 2, { 0, 0, 2, 0 } },
+        { 0x80000000, 0, { 0x80000008, 0, 0, 0 } },
+        { 0x80000006, 0, { 0, 0, 0x02006040, 0 } },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
+        uint32_t out[4];
+        query(b, leaves[i].leaf, leaves[i].subleaf, out);
+        assert_memory_equal(out, leaves[i].want, sizeof out);
+    }
+}
+
 static void leaves_out_of_range(void **state)
 {
     struct cpu_bench *b = *state;
@@ -261,6 +286,7 @@ int main(void)
         BENCH_TEST(vendor_is_told), BENCH_TEST(wrong_models_are_refused), BENCH_TEST(properties_are_taken),
         BENCH_TEST(lacking_features_are_told), BENCH_TEST(named_models_grow),
         BENCH_TEST(topology_counts_cores),    BENCH_TEST(osxsave_follows_cr4),
+        BENCH_TEST(fixed_leaves),
         BENCH_TEST(leaves_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -613,6 +613,106 @@ static void system_calls_of_intel(void **state)
     assert_int_equal(EXECUTE(b, "\x0f\x07"), RAISED(UD));
 }
 
+/* Everything but what makes this vCPU this one is as after power-on. */
+static void reset_leaves_no_trace(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s, fresh = *s;
+
+    memset(s, 0xa5, sizeof *s);
+    s->index = 0;
+    s->yield = 0;
+    memset(s->pad_vector, 0, sizeof s->pad_vector);
+    memset(s->pad, 0, sizeof s->pad);
+    cpu_reset(b->cpu);
+    for (size_t i = 0; i < sizeof *s; i++)
+        if (((uint8_t *)s)[i] != ((uint8_t *)&fresh)[i])
+            fail_msg("byte %zu of the state is not reset", i);
+}
+
+/* SDM vol. 3, table 9-1. */
+static void reset_values(void **state)
+{
+    struct cpu_bench *b = *state;
+    const struct cpu_state *s = &b->cpu->s;
+
+    assert_int_equal(s->rflags, 2);
+    assert_int_equal(s->cr0, 0x60000010);
+    assert_int_equal(s->cr2 | s->cr3 | s->cr4 | s->efer, 0);
+    assert_int_equal(s->seg[CS].selector, 0xf000);
+    assert_int_equal(s->seg[CS].attributes, 0x9b);
+    for (unsigned i = ES; i < SEGMENT_COUNT; i++) {
+        assert_int_equal(s->seg[i].limit, 0xffff);
+        assert_int_equal(i == CS ? 0x93 : s->seg[i].attributes, 0x93);
+        assert_int_equal(i == CS ? 0 : s->seg[i].base | s->seg[i].selector, 0);
+    }
+    assert_int_equal(s->ldtr.limit & s->tr.limit & s->gdtr.limit & s->idtr.limit, 0xffff);
+    assert_int_equal(s->ldtr.attributes, 0x82);
+    assert_int_equal(s->tr.attributes, 0x8b);
+    assert_int_equal(s->dr[6], 0xffff0ff0);
+    assert_int_equal(s->dr[7], 0x400);
+    assert_int_equal(s->fcw, 0x40);
+    assert_int_equal(s->ftw, 0x5555);
+    assert_int_equal(s->mxcsr, 0x1f80);
+    assert_int_equal(s->xcr0, 1);
+    assert_int_equal(s->pat, 0x0007040600070406);
+    assert_int_equal(s->smbase, 0x30000);
+    assert_int_equal(s->mtrr_def_type, 0);
+}
+
+/* INIT: registers as after power-on; CD and NW, MSRs, FPU and vectors stay. */
+static void init_keeps_some(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s, before;
+    const struct cpu_state fresh = *s;
+
+    memset(s, 0xa5, sizeof *s);
+    s->index = 0;
+    s->cr0 = CR0_PG | CR0_PE | CR0_CD;
+    before = *s;
+    cpu_init_signal(b->cpu);
+    assert_int_equal(s->cr0, CR0_ET | CR0_CD);
+    assert_memory_equal(s->gpr, fresh.gpr, sizeof s->gpr);
+    assert_memory_equal(s->seg, fresh.seg, sizeof s->seg);
+    assert_memory_equal(&s->ldtr, &fresh.ldtr, sizeof s->ldtr);
+    assert_memory_equal(&s->gdtr, &fresh.gdtr, sizeof s->gdtr);
+    assert_memory_equal(s->dr, fresh.dr, sizeof s->dr);
+    assert_int_equal(s->rflags, fresh.rflags);
+    assert_int_equal(s->cr2 | s->cr3 | s->cr4 | s->efer | s->debugctl | s->pending_debug, 0);
+    assert_int_equal(s->cpl | s->shadow_sti | s->shadow_mov_ss | s->nmi_blocked | s->nmi_pending, 0);
+    assert_int_equal(s->smi_pending | s->init_pending | s->smm | s->monitor_armed, 0);
+    assert_memory_equal(s->x87, before.x87, sizeof s->x87);
+    assert_memory_equal(s->vector, before.vector, sizeof s->vector);
+    assert_int_equal(s->fcw, before.fcw);
+    assert_int_equal(s->xcr0, before.xcr0);
+    assert_int_equal(s->star, before.star);
+    assert_int_equal(s->pat, before.pat);
+    assert_int_equal(s->tsc_offset, before.tsc_offset);
+    assert_int_equal(s->mtrr_def_type, before.mtrr_def_type);
+    assert_int_equal(s->smbase, before.smbase);
+}
+
+/* An operand whose last byte lies beyond the canonical half. */
+static void operands_across_the_canonical_border(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->gpr[RBX] = s->gpr[RBP] = 0x7fffffffffff;
+    assert_int_equal(EXECUTE(b, "\x8a\x03"), RAISED(PF)); /* MOV al, [rbx] */
+    s->gpr[RBX] = s->gpr[RBP] = 0x7fffffffffff;
+    assert_int_equal(EXECUTE(b, "\x66\x8b\x03"), RAISED(GP)); /* MOV ax, [rbx] */
+    assert_int_equal(EXECUTE(b, "\x66\x8b\x45\x00"), RAISED(SS)); /* MOV ax, [rbp] */
+    assert_int_equal(EXECUTE(b, "\x66\x89\x03"), RAISED(GP)); /* MOV [rbx], ax */
+    assert_int_equal(EXECUTE(b, "\x66\xff\x03"), RAISED(GP)); /* INC word [rbx] */
+    s->gpr[RBX] = 0x7fffffffffff - 6;
+    assert_int_equal(EXECUTE(b, "\x48\x8b\x03"), RAISED(GP)); /* MOV rax, [rbx] */
+    s->gpr[RBX]--;
+    assert_int_equal(EXECUTE(b, "\x48\x8b\x03"), RAISED(PF));
+}
+
 static void reset_init_and_startup(void **state)
 {
     struct cpu_bench *b = *state;
@@ -667,6 +767,10 @@ int main(void)
         BENCH_TEST(sysenter_and_sysexit),
         cmocka_unit_test_setup_teardown(system_calls_of_amd, setup_amd, bench_teardown),
         BENCH_TEST(system_calls_of_intel),
+        BENCH_TEST(reset_leaves_no_trace),
+        BENCH_TEST(reset_values),
+        BENCH_TEST(init_keeps_some),
+        BENCH_TEST(operands_across_the_canonical_border),
         BENCH_TEST(reset_init_and_startup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
