@@ -38,6 +38,55 @@ static void round_trip_64(void **state)
     assert_memory_equal(&b->cpu->s, &before, sizeof before);
 }
 
+/* AMD APM vol. 2, table 10-1. */
+static void map_64(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const uint16_t registers[][2] = {
+        { RAX, 0x1f8 }, { RCX, 0x1f0 }, { RDX, 0x1e8 }, { RBX, 0x1e0 }, { RSP, 0x1d8 },
+        { RBP, 0x1d0 }, { RSI, 0x1c8 }, { RDI, 0x1c0 }, { R8, 0x1b8 }, { R9, 0x1b0 },
+        { R10, 0x1a8 }, { R11, 0x1a0 }, { R12, 0x198 }, { R13, 0x190 }, { R14, 0x188 },
+        { R15, 0x180 }, { RIP, 0x178 },
+    };
+
+    bench_long(b, 3);
+    struct cpu_state *s = &b->cpu->s;
+    for (unsigned i = 0; i < 16; i++)
+        s->gpr[i] = 0x123456789ab00000 + i;
+    s->cr4 |= CR4_DE;
+    s->dr[6] |= 5;
+    s->dr[7] |= 0x30000;
+    s->seg[FS].base = 0x7f1234567890;
+    cpu_restored(b->cpu);
+    struct cpu_state before = *s;
+    s->smi_cause = 2ull << 32 | 0xb20012; /* OUT b2h, al: 2 bytes long */
+    enter(b);
+    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
+        assert_int_equal(bench_get(b, MAP + registers[i][1], 8), before.gpr[registers[i][0]]);
+    for (unsigned i = 0; i < SEGMENT_COUNT + 2; i++) {
+        static const uint16_t places[] = { 0, 0x10, 0x20, 0x30, 0x40, 0x50, 0x70, 0x90 };
+        const struct segment *segment = i < SEGMENT_COUNT    ? &before.seg[i]
+                                        : i == SEGMENT_COUNT ? &before.ldtr
+                                                             : &before.tr;
+        assert_int_equal(bench_get(b, MAP + places[i], 2), segment->selector);
+        assert_int_equal(bench_get(b, MAP + places[i] + 4, 4), segment->limit);
+        assert_int_equal(bench_get(b, MAP + places[i] + 8, 8), segment->base);
+    }
+    const struct { uint16_t offset, bytes; uint64_t value; } rows[] = {
+        { 0x64, 2, before.gdtr.limit }, { 0x68, 8, before.gdtr.base },
+        { 0x84, 2, before.idtr.limit }, { 0x88, 8, before.idtr.base },
+        { 0xa0, 8, before.gpr[RIP] - 2 }, { 0xa8, 8, before.gpr[RCX] },
+        { 0xb0, 8, before.gpr[RSI] }, { 0xb8, 8, before.gpr[RDI] }, { 0xc0, 4, 0xb20012 },
+        { 0xc8, 2, 0 }, { 0xcb, 1, 3 }, { 0xd0, 8, before.efer }, { 0x100, 4, 0x30000 },
+        { 0x148, 8, before.cr4 }, { 0x150, 8, before.cr3 }, { 0x158, 8, before.cr0 },
+        { 0x160, 8, before.dr[7] }, { 0x168, 8, before.dr[6] }, { 0x170, 8, before.rflags },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(bench_get(b, MAP + rows[i].offset, rows[i].bytes), rows[i].value);
+    leave(b);
+    assert_memory_equal(s, &before, sizeof before);
+}
+
 /* A model without long mode has the other map. */
 static void round_trip_32(void **state)
 {
@@ -214,7 +263,8 @@ static void smram_view(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(round_trip_64), BENCH_TEST(round_trip_32), BENCH_TEST(what_rsm_refuses),
+        BENCH_TEST(round_trip_64), BENCH_TEST(map_64), BENCH_TEST(round_trip_32),
+        BENCH_TEST(what_rsm_refuses),
         BENCH_TEST(halt_restart), BENCH_TEST(what_comes_first), BENCH_TEST(odd_base),
         BENCH_TEST(smram_view),
     };
