@@ -263,6 +263,8 @@ static void test_rom(void **state)
     byte = 0;
     physmem_read(&f->machine.memory, 0xffff0, &byte, 1);
     assert_int_equal(byte, 0xf4);
+    physmem_read(&f->machine.memory, 0xd0000000, &byte, 1); /* nothing is there */
+    assert_int_equal(byte, 0xff);
 }
 
 static void program_pics(struct fixture *f)
