@@ -213,6 +213,15 @@ static bool uses_vvvv(const struct opcode_row *row)
     return false;
 }
 
+/* VEX.W, which VPINSRD and VPEXTRD ignore outside 64-bit code; for AMD's CPUs it is
+ * wrong there. */
+static bool vex_w(const struct opcode_row *row, const struct parse *parse)
+{
+    bool ignored = parse->code_bytes != 8 && !parse->amd
+                   && (row->operand[0] == OPERAND_Ed || row->operand[2] == OPERAND_Ed);
+    return parse->rex & 8 && !ignored;
+}
+
 /* VEX.L, VEX.W and a vvvv that names nothing. */
 static bool vex_fits(const struct opcode_row *row, const struct parse *parse)
 {
@@ -220,7 +229,7 @@ static bool vex_fits(const struct opcode_row *row, const struct parse *parse)
         return true;
     if (row->modrm & (parse->vex_l ? VEX_L0 : VEX_L1))
         return false;
-    if (row->modrm & (parse->rex & 8 ? VEX_W0 : VEX_W1))
+    if (row->modrm & (vex_w(row, parse) ? VEX_W0 : VEX_W1))
         return false;
     return parse->vvvv == 0 || uses_vvvv(row);
 }

@@ -6,7 +6,7 @@
  *     decoder [--cases N] [--seed N]
  *
  * What Zydis knows and our CPU model does not have is told by its ISA set.
- * Strings with VEX, EVEX and XOP encodings are left out.
+ * Strings with EVEX and XOP encodings are left out.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -56,17 +56,44 @@ static unsigned put_prefixes(struct test *test, uint8_t *bytes, unsigned most)
     return count;
 }
 
+/* VEX of `row`; bits of it are wrong now and then. */
+static unsigned put_vex(struct test *test, uint8_t *bytes, unsigned at, const struct opcode_row *row)
+{
+    static const uint8_t pp[] = {[OPCODE_PREFIX_P66] = 1, [OPCODE_PREFIX_PF3] = 2,
+                                 [OPCODE_PREFIX_PF2] = 3};
+    uint64_t random = next_random(test);
+    unsigned last = (unsigned)(random & 0x80) | (random & 0x700 ? 0x78 : random >> 12 & 0x78) |
+                    (unsigned)(random >> 20 & 4);
+    last |= row->prefix >= OPCODE_PREFIX_P66 ? pp[row->prefix] : 0;
+    if (row->modrm & (VEX_W0 | VEX_W1) && random >> 24 & 7)
+        last = (last & 0x7f) | (row->modrm & VEX_W1 ? 0x80 : 0);
+    if (row->modrm & (VEX_L0 | VEX_L1) && random >> 27 & 7)
+        last = (last & 0xfb) | (row->modrm & VEX_L1 ? 4 : 0);
+    if (row->map == MAP_V0F && random >> 30 & 1) {
+        bytes[at++] = 0xc5;
+        bytes[at++] = (uint8_t)((last & 0x7f) | (random >> 31 & 0x80));
+    } else {
+        bytes[at++] = 0xc4;
+        bytes[at++] = (uint8_t)((random >> 40 & 0xe0) | (row->map - MAP_V0F + 1u));
+        bytes[at++] = (uint8_t)last;
+    }
+    return at;
+}
+
 /* A row of the table: its prefix, escape, opcode and a ModRM that fits. */
 static void put_row(struct test *test, uint8_t *bytes, unsigned at)
 {
     static const uint8_t mandatory[] = {[OPCODE_PREFIX_P66] = 0x66, [OPCODE_PREFIX_PF3] = 0xf3,
                                         [OPCODE_PREFIX_PF2] = 0xf2};
     const struct opcode_row *row = &opcode_rows[next_random(test) % opcode_row_count];
-    if (row->prefix >= OPCODE_PREFIX_P66 && row->prefix <= OPCODE_PREFIX_PF2)
+    bool vex = row->map >= MAP_V0F;
+    if (vex)
+        at = put_vex(test, bytes, at, row);
+    if (!vex && row->prefix >= OPCODE_PREFIX_P66 && row->prefix <= OPCODE_PREFIX_PF2)
         bytes[at++] = mandatory[row->prefix];
-    if (next_random(test) % 4 == 0)
+    if (!vex && next_random(test) % 4 == 0)
         bytes[at++] = (uint8_t)(0x40 | next_random(test) % 16);
-    if (row->map != MAP_ONE)
+    if (!vex && row->map != MAP_ONE)
         bytes[at++] = 0x0f;
     if (row->map == MAP_T38 || row->map == MAP_T3A)
         bytes[at++] = row->map == MAP_T38 ? 0x38 : 0x3a;
@@ -105,7 +132,7 @@ static void make_string(struct test *test, uint8_t *bytes)
     }
 }
 
-/* The first byte that is no prefix begins a VEX, EVEX or XOP encoding. */
+/* The first byte that is no prefix begins an EVEX or XOP encoding. */
 static bool left_out(const uint8_t *bytes, unsigned code_bytes)
 {
     for (unsigned i = 0; i + 1 < LENGTH; i++) {
@@ -114,7 +141,7 @@ static bool left_out(const uint8_t *bytes, unsigned code_bytes)
             b == 0xf0 || b == 0xf2 || b == 0xf3 || (code_bytes == 8 && (b & 0xf0) == 0x40))
             continue;
         bool register_form = code_bytes == 8 || bytes[i + 1] >= 0xc0;
-        if (b == 0xc4 || b == 0xc5 || b == 0x62)
+        if (b == 0x62)
             return register_form;
         return b == 0x8f && (bytes[i + 1] & 0x38) != 0;
     }
@@ -139,6 +166,11 @@ static bool absent(const struct cpu_model *model, const ZydisDecodedInstruction 
     case ZYDIS_ISA_SET_SGX: case ZYDIS_ISA_SET_SGX_ENCLV:
     case ZYDIS_ISA_SET_SMX: case ZYDIS_ISA_SET_SNP: case ZYDIS_ISA_SET_SSE4A:
     case ZYDIS_ISA_SET_SVM: case ZYDIS_ISA_SET_TBM: case ZYDIS_ISA_SET_TDX:
+    case ZYDIS_ISA_SET_AMX_BF16: case ZYDIS_ISA_SET_AMX_INT8: case ZYDIS_ISA_SET_AMX_TILE:
+    case ZYDIS_ISA_SET_AVX_VNNI: case ZYDIS_ISA_SET_AVX512BW_KOP: case ZYDIS_ISA_SET_AVX512DQ_KOP:
+    case ZYDIS_ISA_SET_AVX512F_KOP: case ZYDIS_ISA_SET_FMA4: case ZYDIS_ISA_SET_XOP:
+    case ZYDIS_ISA_SET_KNCE: case ZYDIS_ISA_SET_KNCJKBR: case ZYDIS_ISA_SET_KNCSTREAM:
+    case ZYDIS_ISA_SET_KNCV: case ZYDIS_ISA_SET_KNC_MISC: case ZYDIS_ISA_SET_KNC_PF_HINT:
     case ZYDIS_ISA_SET_TSX_LDTRK: case ZYDIS_ISA_SET_UINTR: case ZYDIS_ISA_SET_VMFUNC:
     case ZYDIS_ISA_SET_VTX: case ZYDIS_ISA_SET_WAITPKG:
         return true;
@@ -148,11 +180,12 @@ static bool absent(const struct cpu_model *model, const ZydisDecodedInstruction 
 }
 
 /* What Zydis calls invalid and we leave to the handler to refuse: control and
- * debug registers that do not exist. */
+ * debug registers that do not exist, and gathers whose registers are the same. */
 static bool refused_later(const struct insn *insn)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
-    return row->map == MAP_TWO && (row->opcode & 0xfc) == 0x20;
+    return (row->map == MAP_TWO && (row->opcode & 0xfc) == 0x20)
+           || (row->operand[1] == OPERAND_Mvsib);
 }
 
 /* Zydis 4.0 takes REX.B with 32-bit addresses for a base R13 where there is
@@ -194,6 +227,11 @@ static const char *compare_memory(const struct insn *insn, const ZydisDecodedIns
     } else if (mem->base != ZYDIS_REGISTER_NONE) {
         base = register_number(mem->base, false);
     }
+    bool vector = ZydisRegisterGetClass(mem->index) == ZYDIS_REGCLASS_XMM ||
+                  ZydisRegisterGetClass(mem->index) == ZYDIS_REGCLASS_YMM;
+    if (vector)
+        return insn->vector_index != register_number(mem->index, false) ? "vector index"
+               : insn->base != base || 1u << insn->scale != mem->scale ? "base or scale" : NULL;
     if (mem->index != ZYDIS_REGISTER_NONE)
         index = register_number(mem->index, false);
     unsigned scale = 1u << insn->scale;

@@ -322,8 +322,10 @@ const struct insn *encode(struct encoding *e)
         emit_random(e, bytes);
     }
     const struct insn *insn = fill_up(e);
-    if (insn->row == ROW_INVALID)
+    if (insn->row == ROW_INVALID) {
+        e->disp_bytes = 0;
         return insn->handler != exec_invalid || !may_mean_something(test) ? insn : NULL;
+    }
     if (is_quirk(insn))
         return NULL;
     /* Another row than meant: a displacement is where it was put only if that agrees. */

@@ -24,7 +24,7 @@
 #define CS32 0x23
 #define FLAT 0x2b
 #define LDT_CODE 0x07
-#define CHILD_SECONDS 20
+#define CHILD_SECONDS 200
 /* The signal frame's XSAVE image. */
 #define XSTATE_BV 512
 #define XSTATE_YMM 576
