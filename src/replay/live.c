@@ -92,7 +92,6 @@ static uint64_t wait_for_input(struct live *live, uint64_t now, uint64_t limit)
     uint64_t span = limit == EVENTS_NEVER ? UINT64_MAX : limit - now;
     uint64_t owed = live->owed_ns + span < span ? UINT64_MAX : live->owed_ns + span;
     uint64_t passed = 0;
-    check_signal(live);
     while (!live->signal) {
         uint64_t waited;
         uint64_t left = owed < LIVE_PACE_NS || passed >= owed ? 0 : owed - passed;
@@ -121,6 +120,7 @@ uint64_t live_idle(void *context, uint64_t deadline)
     struct live *live = context;
     uint64_t now = clock_now(&live->machine->clock);
     uint64_t limit = deadline < live->max_ns ? deadline : live->max_ns;
+    check_signal(live); /* a guest that never wakes retires nothing: see live_inputs */
     if (limit <= now || live->signal)
         return now;
     if (live->holding && machine_input_ready(live->machine, live->held.kind, live->held.unit)) {

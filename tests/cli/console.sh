@@ -38,6 +38,7 @@ wait $pid
 [ $? -eq 143 ] || fail "SIGTERM did not end it with 143"
 expect 0 "$GROUNDHOG" replay "$WORK/s.ghog"
 has "$WORK/out" "hello"
+expect 143 timeout --preserve-status -k 9 1 "$GROUNDHOG" run "${hello_options[@]}" <<<"h"
 
 # Files and sockets.
 expect 124 "$GROUNDHOG" run --max-instructions 100k -serial "file:$WORK/serial" "${hello_options[@]}"

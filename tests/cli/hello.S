@@ -1,7 +1,8 @@
 /*
  * A 64 KiB firmware for tests of the program around the machine: prints a
  * line on COM1, then echoes what arrives there until a "q", and ends the run
- * through isa-debug-exit at port 501h with 16 (exit status 33).
+ * through isa-debug-exit at port 501h with 16 (exit status 33). An "h" halts it
+ * for good, with a timer that runs.
  */
     .code16
     .equ COM1, 0x3f8
@@ -27,8 +28,17 @@ echo:
     inb %dx, %al
     cmpb $'q', %al
     je done
+    cmpb $'h', %al
+    je halt
     call send
     jmp echo
+
+halt:
+    movb $0x34, %al
+    outb %al, $0x43
+    outb %al, $0x40
+    outb %al, $0x40
+    hlt
 
 done:
     movb $16, %al
