@@ -136,6 +136,19 @@ static void data_breakpoint_traps_behind_the_write(void **state)
     assert_int_equal(s->dr[6], 0xffff0ff2);
 }
 
+/* What the guest enables counts at once, also for a page that it has just written. */
+static void watch_begins_with_mov_dr7(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = prepare(b, "\x0f\x23\xc1\x88\x01\x88\x01" /* MOV dr0, ecx; [ecx], al */
+                                     "\x0f\x23\xfb\x88\x01\x90", 13); /* dr7, ebx; [ecx], al */
+
+    s->gpr[RCX] = 0x12000;
+    s->gpr[RBX] = DR7_ALWAYS | ENABLE(0) | ON_WRITE(0, 1);
+    cpu_restored(b->cpu);
+    assert_int_equal(run_to_debug(b, 6), 0x800c);
+}
+
 static void reads_hit_only_access_breakpoints(void **state)
 {
     struct cpu_bench *b = *state;
@@ -429,6 +442,7 @@ int main(void)
         BENCH_TEST(iret_with_rf_passes_the_breakpoint_once),
         BENCH_TEST(rf_is_kept_without_breakpoints),
         BENCH_TEST(data_breakpoint_traps_behind_the_write),
+        BENCH_TEST(watch_begins_with_mov_dr7),
         BENCH_TEST(reads_hit_only_access_breakpoints),
         BENCH_TEST(faulting_instruction_has_no_data_breakpoint),
         BENCH_TEST(pushes_of_a_delivery_hit_breakpoints),
