@@ -32,6 +32,7 @@ complain() {
     [ $# -eq 0 ] || echo "  again: $*"
     [ -s "$stem.err" ] && sed 's/^/  | /' "$stem.err" | head -n 25
     failed=$((failed + 1))
+    [ -z "${FAIL_FAST:-}" ] || exit 1
 }
 
 # start OUTPUT WORDS...: runs the emulator with what is typed; its
