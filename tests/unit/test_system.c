@@ -288,6 +288,32 @@ static void lar_lsl_verr_verw(void **state)
     assert_false(s->rflags & FLAG_ZF);
 }
 
+/* SLDT, STR, LLDT, LTR, VERR, VERW, LAR, LSL and ARPL, of registers and memory. */
+static void real_mode_has_no_descriptors(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    s->seg[CS].base = s->seg[CS].selector = 0;
+    bench_put(b, 4 * VECTOR_UD, 0x9000, 4);
+    for (unsigned n = 0; n < 9 * 2; n++) {
+        unsigned which = n / 2, modrm = n % 2 ? 0xc0 : 7; /* AX, or [BX] */
+        if (which < 6)
+            bench_put(b, 0x8000, 0x0f | (which << 3 | modrm) << 16, 3);
+        else if (which < 8)
+            bench_put(b, 0x8000, 0x0f | (which - 4) << 8 | modrm << 16, 3);
+        else
+            bench_put(b, 0x8000, 0x63 | modrm << 8, 3);
+        s->gpr[RBX] = 0xa000;
+        s->gpr[RSP] = 0x7000;
+        s->gpr[RIP] = 0x8000;
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, 1);
+        assert_int_equal(s->gpr[RIP], 0x9000);
+        assert_int_equal(bench_get(b, 0x6ffa, 2), 0x8000);
+    }
+}
+
 static void arpl_raises_rpl(void **state)
 {
     struct cpu_bench *b = *state;
@@ -752,6 +778,7 @@ int main(void)
         BENCH_TEST(tables_are_loaded_and_stored),
         BENCH_TEST(ltr_makes_the_task_busy),
         BENCH_TEST(lar_lsl_verr_verw),
+        BENCH_TEST(real_mode_has_no_descriptors),
         BENCH_TEST(arpl_raises_rpl),
         BENCH_TEST(selectors_move_in_every_width),
         BENCH_TEST(mov_ss_shadows_interrupts),
