@@ -117,7 +117,7 @@ int set_machine(struct options *options, const char *option, const char *value,
 {
     struct parse_pairs pairs;
     static const char *const known[] = {"accel",    "type", "kernel_irqchip", "graphics", "usb",
-                                        "mem-merge", NULL};
+                                        "mem-merge", "kernel-irqchip", NULL};
     if (!parse_pairs(&pairs, value) || pairs.count == 0)
         return error_set(error, ERROR_USAGE, "%s %s: use pc, pc-1 or pc-2", option, value);
     bool bare = !pairs.pair[0].value;
