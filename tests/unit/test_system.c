@@ -304,7 +304,7 @@ static void real_mode_has_no_descriptors(void **state)
             bench_put(b, 0x8000, 0x0f | (which - 4) << 8 | modrm << 16, 3);
         else
             bench_put(b, 0x8000, 0x63 | modrm << 8, 3);
-        s->gpr[RBX] = 0xa000;
+        s->gpr[RBX] = 0xffff; /* beyond the limit: that would come later */
         s->gpr[RSP] = 0x7000;
         s->gpr[RIP] = 0x8000;
         cpu_restored(b->cpu);
