@@ -258,7 +258,8 @@ static void a_test_kernel(void **state)
     assert_int_equal(d->debug_exits[0].iobase, 0xf4);
     assert_int_equal(d->debug_exits[0].iosize, 4);
     assert_string_equal(d->append, "1,2");
-    assert_int_equal(parse(COMMAND_RUN, "-machine pc,accel=kvm:tcg,kernel-irqchip=split -smp cpus=2,cores=2"), 0);
+    assert_int_equal(parse(COMMAND_RUN, "-machine pc,accel=kvm:tcg,kernel-irqchip=split "
+                                        "-smp cpus=2,cores=2"), 0);
     assert_int_equal(d->cpus, 2);
     assert_false(d->testdev);
     static const char *const bad[] = {
