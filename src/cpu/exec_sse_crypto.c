@@ -1,9 +1,9 @@
 /*
  * AES-NI, PCLMULQDQ and the SHA extensions. (SDM vol. 2; FIPS 197, FIPS 180-4)
  *
- * Ours: SHA's memory operands need no alignment, as on AMD's CPUs; the SDM wants
- * 16 bytes.
+ * SHA's memory operands must be aligned to 16 bytes, but not on AMD's CPUs.
  */
+#include "cpu/cpuid.h"
 #include "cpu/exec_vector.h"
 
 /* FIPS 197, figures 7 and 14. */
@@ -149,6 +149,13 @@ static void op_pclmulqdq(union xmm *d, const union xmm *s, uint8_t imm)
 }
 SSE_HANDLERS_IMM(pclmulqdq)
 
+static int sha_read(struct cpu *cpu, const struct insn *insn, union xmm *value)
+{
+    if (!cpu_model_is_amd(cpu->model))
+        return sse_read_aligned(cpu, insn, value);
+    return sse_read_unaligned(cpu, insn, value);
+}
+
 /* SHA-1. Word 0 of the algorithm is in the highest lane. */
 
 static uint32_t sha1_f(uint32_t b, uint32_t c, uint32_t d, unsigned phase)
@@ -243,12 +250,12 @@ static void sha256_rounds(union xmm *d, const union xmm *s, const union xmm *wk)
     *d = (union xmm){ .u32 = { f, e, b, a } };
 }
 
-SSE_HANDLERS_IMM_READ(sha1rnds4, sse_read_unaligned, 0)
-SSE_HANDLERS_READ(sha1nexte, sse_read_unaligned)
-SSE_HANDLERS_READ(sha1msg1, sse_read_unaligned)
-SSE_HANDLERS_READ(sha1msg2, sse_read_unaligned)
-SSE_HANDLERS_READ(sha256msg1, sse_read_unaligned)
-SSE_HANDLERS_READ(sha256msg2, sse_read_unaligned)
+SSE_HANDLERS_IMM_READ(sha1rnds4, sha_read, 0)
+SSE_HANDLERS_READ(sha1nexte, sha_read)
+SSE_HANDLERS_READ(sha1msg1, sha_read)
+SSE_HANDLERS_READ(sha1msg2, sha_read)
+SSE_HANDLERS_READ(sha256msg1, sha_read)
+SSE_HANDLERS_READ(sha256msg2, sha_read)
 
 int exec_sha256rnds2_r(struct cpu *cpu, const struct insn *insn)
 {
@@ -262,7 +269,7 @@ int exec_sha256rnds2_r(struct cpu *cpu, const struct insn *insn)
 int exec_sha256rnds2_m(struct cpu *cpu, const struct insn *insn)
 {
     union xmm s;
-    if (sse_check(cpu) || sse_read_unaligned(cpu, insn, &s))
+    if (sse_check(cpu) || sha_read(cpu, insn, &s))
         return CPU_FAULT;
     union xmm wk = *xmm_register(cpu, 0);
     sha256_rounds(xmm_register(cpu, insn->reg), &s, &wk);

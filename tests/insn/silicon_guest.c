@@ -135,6 +135,9 @@ static void load_fx(const struct fx_image *fx)
     s->fcw = fx->fcw;
     s->fsw = fx->fsw;
     s->mxcsr = fx->mxcsr;
+    s->fop = fx->fop;
+    s->fip = fx->fip;
+    s->fdp = fx->fdp;
     s->ftw = 0;
     for (unsigned i = 0; i < 8; i++) {
         unsigned physical = (top + i) & 7;
@@ -175,6 +178,9 @@ static void store_fx(struct fx_image *fx)
     fx->fcw = s->fcw;
     fx->fsw = s->fsw;
     fx->mxcsr = s->mxcsr;
+    fx->fop = s->fop;
+    fx->fip = s->fip;
+    fx->fdp = s->fdp;
     for (unsigned i = 0; i < 8; i++) {
         unsigned physical = (top + i) & 7;
         store64(fx->st[i].bytes, s->x87[physical].significand);

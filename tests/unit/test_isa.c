@@ -85,6 +85,16 @@ static void galois_multiplies(void **state)
     assert_int_equal(RUN(b, "\x66\x0f\x3a\xce\x4b\x01\x00"), VECTOR_GP); /* misaligned */
 }
 
+static void sha_wants_alignment_of_intels(void **state)
+{
+    static const char sha1msg1[] = "\x0f\x38\xc9\x4b\x01";
+    struct cpu_bench *b = *state;
+    vectors_on(b, 0);
+    assert_int_equal(run(b, sha1msg1, 5), VECTOR_GP);
+    memcpy(b->model.vendor, "AuthenticAMD", 13);
+    assert_int_equal(run(b, sha1msg1, 5), NO_FAULT);
+}
+
 static void direct_stores(void **state)
 {
     struct cpu_bench *b = *state;
@@ -270,7 +280,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(crc32_of_every_byte),
         BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
-        BENCH_TEST(direct_stores), BENCH_TEST(xsaves_is_privileged),
+        BENCH_TEST(direct_stores), BENCH_TEST(sha_wants_alignment_of_intels),
+        BENCH_TEST(xsaves_is_privileged),
         BENCH_TEST(xgetbv_tells_what_is_in_use), BENCH_TEST(features_that_are_off_are_undefined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
