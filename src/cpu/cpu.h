@@ -57,6 +57,7 @@ struct cpu_bus {
     /* The level of FERR# with CR0.NE = 0; returns whether IGNNE# is asserted. */
     bool (*fpu_error)(void *context, struct cpu *cpu, bool level);
     void (*tsc_changed)(void *context, struct cpu *cpu); /* tsc_offset was written */
+    void (*initialized)(void *context, struct cpu *cpu); /* INIT was taken; may be NULL */
     /* One line for the user, once per kind: an instruction or MSR not modelled. */
     void (*notice)(void *context, struct cpu *cpu, const char *text);
 };

@@ -112,6 +112,8 @@ void cpu_init_signal(struct cpu *cpu)
     reset_registers(cpu);
     s->cr0 = CR0_ET | cache_bits;
     s->activity = s->index == 0 ? CPU_RUNNING : CPU_WAIT_SIPI;
+    if (cpu->bus.initialized)
+        cpu->bus.initialized(cpu->bus.context, cpu);
     cpu_restored(cpu);
 }
 

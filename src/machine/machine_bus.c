@@ -154,6 +154,13 @@ static void tsc_changed(void *context, struct cpu *cpu)
         board_tsc_changed(machine->board, cpu->s.index);
 }
 
+static void initialized(void *context, struct cpu *cpu)
+{
+    struct machine *machine = at_now(context, cpu);
+    if (!machine->hooks.isolated)
+        board_cpu_reset(machine->board, cpu->s.index);
+}
+
 /* FNV-1a; only tells texts apart. */
 static uint64_t hash_text(const char *text)
 {
@@ -196,6 +203,7 @@ void machine_bus_connect(struct machine *machine, struct cpu *cpu)
         .random = next_random,
         .fpu_error = fpu_error,
         .tsc_changed = tsc_changed,
+        .initialized = initialized,
         .notice = notice,
     };
 }

@@ -88,12 +88,34 @@ static void waiting_for_rsm(void **state)
     assert_int_equal(s->activity, CPU_WAIT_SIPI);
 }
 
+/* INIT resets the vCPU's local APIC when it is taken, not its base. */
+static void init_resets_the_apic(void **state)
+{
+    (void)state;
+    struct cpu_state *s = &machine->cpus[1]->s;
+    for (unsigned round = 0; round < 2; round++) {
+        s->activity = CPU_HALTED;
+        board_mmio_write(machine->board, 1, 0xfee000f0, 0x1ff, 4);
+        board_mmio_write(machine->board, 1, 0xfee00350, 0x33, 4);
+        machine_cpu_init(machine, 1);
+        assert_int_equal(apic_read(1, 0xf0), 0x1ff);
+        if (round == 0)
+            bench_run(machine, 2 * description.quantum);
+        else
+            machine_cpu_startup(machine, 1, 0x12);
+        assert_int_equal(apic_read(1, 0xf0), 0xff);
+        assert_int_equal(apic_read(1, 0x350), 0x10000);
+        assert_int_equal(s->activity, round ? CPU_RUNNING : CPU_WAIT_SIPI);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dma_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(queued_nmis, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_for_rsm, setup, teardown),
+        cmocka_unit_test_setup_teardown(init_resets_the_apic, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,7 +80,7 @@ struct lapics;
 /*
  * Wiring. The five vCPU functions have the signatures of machine/cpu_lines.h;
  * a board puts machine_cpu_interrupt, machine_cpu_nmi, ... in them. `init` is
- * expected to lead to lapic_cpu_reset (by way of board_cpu_reset).
+ * expected to lead to lapic_cpu_reset when the vCPU takes it (board_cpu_reset).
  */
 struct lapic_wiring {
     struct machine *machine; /* first argument of the five below */
