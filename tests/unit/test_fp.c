@@ -414,6 +414,20 @@ static void test_conversions(void **state)
     assert_int_equal(x.u32[0], 0x4b800000);
 }
 
+/* An exact result that is tiny: an underflow only where that is unmasked. */
+static void test_tiny_conversions(void **state)
+{
+    (void)state;
+    const uint32_t masks = 0x1f80, of = FP_OE << MXCSR_MASK_SHIFT, uf = FP_UE << MXCSR_MASK_SHIFT;
+    union xmm d = { { 0 } }, s = { .u64 = { 0, 0x3730000000000000 } }; /* 2^-140 */
+
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks), 0);
+    assert_int_equal(d.u32[1], 0x200);
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of), 0);
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~uf), FP_UE);
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of & ~uf), FP_UE);
+}
+
 static void test_vector_compare(void **state)
 {
     (void)state;
@@ -441,7 +455,8 @@ int main(void)
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_compare),
         cmocka_unit_test(test_remainder), cmocka_unit_test(test_extract),
         cmocka_unit_test(test_vector_flags), cmocka_unit_test(test_vector_denormals),
-        cmocka_unit_test(test_conversions), cmocka_unit_test(test_vector_compare),
+        cmocka_unit_test(test_conversions), cmocka_unit_test(test_tiny_conversions),
+        cmocka_unit_test(test_vector_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
