@@ -305,6 +305,9 @@ static void load_home(struct compile *c)
     emit_bytes(e, 0x9e, 1);   /* SAHF */
     emit_load(e, 8, HOST_RAX, operand_register(SCRATCH));
     c->flags.live = true;
+    /* What the recipe makes still lacks the fix. */
+    if (c->flags.fix != FIX_NONE)
+        c->flags.recipe = RECIPE_NONE;
     c->flags.fix = FIX_NONE;
 }
 

@@ -71,8 +71,8 @@ static inline int bench_setup(void **state)
     assert_int_equal(cpu_model_parse(&b->model, "max", 1, NULL), 0);
     assert_int_equal(physmem_init(&b->memory, 2 << 20, 4096, 0xc0000000), 0);
     b->engine = engine_create(&b->memory, &b->model);
-    b->cpu = aligned_alloc(64, (sizeof *b->cpu + 63) / 64 * 64);
-    memset(b->cpu, 0, sizeof *b->cpu);
+    b->cpu = cpu_allocate(sizeof *b->cpu);
+    assert_non_null(b->cpu);
     b->cpu->model = &b->model;
     b->cpu->bus.context = b;
     b->cpu->bus.virtual_ns = bench_ns;
@@ -90,7 +90,7 @@ static inline int bench_teardown(void **state)
     struct cpu_bench *b = *state;
     engine_destroy(b->engine);
     physmem_free(&b->memory);
-    free(b->cpu);
+    cpu_free(b->cpu, sizeof *b->cpu);
     free(b);
     return 0;
 }

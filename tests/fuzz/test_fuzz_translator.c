@@ -1,0 +1,449 @@
+/*
+ * Random 64-bit programs run by the interpreter and by the translator side by
+ * side, in slices of random length; after each the vCPU's state and memory must
+ * be equal. Programs have loops, calls, memory operands that fault, cross pages
+ * or miss the TLB, stack and string instructions, SSE, and writes into their own
+ * code. A fault goes to a handler that loads the registers anew and goes on at
+ * the next of sixteen pieces of the program.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "../unit/cpu_bench.h"
+#include "fuzz.h"
+#include "translator/translator.h"
+
+#define CODE 0x40000u
+#define PIECES 16
+#define PIECE_BYTES 768
+#define HANDLER 0x3f000u
+#define TABLE 0x3e000u /* addresses of the pieces, then a counter */
+#define DATA 0x100000u
+#define DATA_PAGES 12  /* two of them read-only, two not present */
+#define STACK 0x38000u
+#define SLICES 150
+
+struct program {
+    struct fuzz fuzz;
+    uint8_t *at, *limit;
+    uint8_t bytes[PIECES * PIECE_BYTES];
+};
+
+static void put(struct program *p, const void *bytes, unsigned count)
+{
+    if (p->at + count <= p->limit)
+        memcpy(p->at, bytes, count), p->at += count;
+}
+
+static void put8(struct program *p, unsigned value)
+{
+    uint8_t byte = (uint8_t)value;
+    put(p, &byte, 1);
+}
+
+static void put32(struct program *p, uint32_t value)
+{
+    put(p, &value, 4);
+}
+
+static uint32_t data_address(struct program *p)
+{
+    uint32_t page = DATA + fuzz_below(&p->fuzz, DATA_PAGES) * PAGE_BYTES;
+    if (fuzz_one_in(&p->fuzz, 4))
+        return page + PAGE_BYTES - fuzz_below(&p->fuzz, 20);
+    return page + fuzz_below(&p->fuzz, PAGE_BYTES);
+}
+
+/* MOV r, an address in the data. */
+static void put_base(struct program *p, unsigned reg)
+{
+    put8(p, reg >= 8 ? 0x49 : 0x48);
+    put8(p, 0xc7);
+    put8(p, 0xc0 | (reg & 7));
+    put32(p, fuzz_one_in(&p->fuzz, 30) ? (uint32_t)fuzz_next(&p->fuzz) : data_address(p));
+}
+
+static unsigned any_register(struct program *p)
+{
+    unsigned reg = fuzz_below(&p->fuzz, 16);
+    return reg == RSP ? (unsigned)RBX : reg;
+}
+
+/* ModRM and what follows: a register, or memory through a base that was often
+ * just loaded. REX bits go to *rex. */
+struct modrm {
+    uint8_t bytes[8];
+    unsigned count, rex;
+};
+
+static struct modrm make_modrm(struct program *p, unsigned reg, bool memory)
+{
+    struct modrm m = { .rex = (reg & 8) >> 1 };
+    unsigned base = any_register(p), index = any_register(p);
+    if (!memory) {
+        m.rex |= base >> 3;
+        m.bytes[m.count++] = (uint8_t)(0xc0 | (reg & 7) << 3 | (base & 7));
+        return m;
+    }
+    if (!fuzz_one_in(&p->fuzz, 5))
+        put_base(p, base);
+    bool sib = fuzz_one_in(&p->fuzz, 4) || (base & 7) == 4;
+    unsigned mod = fuzz_one_in(&p->fuzz, 3) ? 2 : 1;
+    m.rex |= base >> 3;
+    m.bytes[m.count++] = (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? 4 : base & 7));
+    if (sib) {
+        bool no_index = fuzz_one_in(&p->fuzz, 2);
+        if (!no_index) { /* a small index */
+            put8(p, index >= 8 ? 0x41 : 0x40);
+            put8(p, 0xb8 | (index & 7));
+            put32(p, fuzz_below(&p->fuzz, 64));
+            if (index == base)
+                put_base(p, base);
+        }
+        m.rex |= no_index ? 0 : (index & 8) >> 2;
+        m.bytes[m.count++] = (uint8_t)(fuzz_below(&p->fuzz, 4) << 6 | (no_index ? 4 : index & 7) << 3 | (base & 7));
+    }
+    int32_t disp = (int32_t)fuzz_below(&p->fuzz, 200) - 100;
+    memcpy(m.bytes + m.count, &disp, 4);
+    m.count += mod == 2 ? 4 : 1;
+    return m;
+}
+
+struct form {
+    uint8_t map, opcode, prefix; /* mandatory prefix, or 0 */
+    int8_t extension;            /* -1: any */
+    uint8_t immediate;           /* bytes; 9: 1, or 4 by size */
+    uint8_t mode;                /* 0 both, 1 register only, 2 memory only */
+    uint8_t fixed;               /* no operand size */
+};
+
+static const struct form forms[] = {
+    { 1, 0x00, 0, -1, 0, 0, 0 }, { 1, 0x01, 0, -1, 0, 0, 0 }, { 1, 0x02, 0, -1, 0, 0, 0 }, { 1, 0x03, 0, -1, 0, 0, 0 },
+    { 1, 0x09, 0, -1, 0, 0, 0 }, { 1, 0x0b, 0, -1, 0, 0, 0 }, { 1, 0x11, 0, -1, 0, 0, 0 }, { 1, 0x13, 0, -1, 0, 0, 0 },
+    { 1, 0x19, 0, -1, 0, 0, 0 }, { 1, 0x1b, 0, -1, 0, 0, 0 }, { 1, 0x21, 0, -1, 0, 0, 0 }, { 1, 0x23, 0, -1, 0, 0, 0 },
+    { 1, 0x29, 0, -1, 0, 0, 0 }, { 1, 0x2b, 0, -1, 0, 0, 0 }, { 1, 0x31, 0, -1, 0, 0, 0 }, { 1, 0x33, 0, -1, 0, 0, 0 },
+    { 1, 0x38, 0, -1, 0, 0, 0 }, { 1, 0x39, 0, -1, 0, 0, 0 }, { 1, 0x3a, 0, -1, 0, 0, 0 }, { 1, 0x3b, 0, -1, 0, 0, 0 },
+    { 1, 0x80, 0, -1, 1, 0, 0 }, { 1, 0x81, 0, -1, 9, 0, 0 }, { 1, 0x83, 0, -1, 1, 0, 0 }, { 1, 0x83, 0, -1, 1, 0, 0 },
+    { 1, 0x84, 0, -1, 0, 0, 0 }, { 1, 0x85, 0, -1, 0, 0, 0 }, { 1, 0x86, 0, -1, 0, 0, 0 }, { 1, 0x87, 0, -1, 0, 0, 0 },
+    { 1, 0x88, 0, -1, 0, 0, 0 }, { 1, 0x89, 0, -1, 0, 0, 0 }, { 1, 0x8a, 0, -1, 0, 0, 0 }, { 1, 0x8b, 0, -1, 0, 0, 0 },
+    { 1, 0x8d, 0, -1, 0, 2, 0 }, { 1, 0x63, 0, -1, 0, 0, 0 }, { 1, 0x69, 0, -1, 9, 0, 0 }, { 1, 0x6b, 0, -1, 1, 0, 0 },
+    { 1, 0xc0, 0, -1, 1, 0, 0 }, { 1, 0xc1, 0, -1, 1, 0, 0 }, { 1, 0xd0, 0, -1, 0, 0, 0 }, { 1, 0xd1, 0, -1, 0, 0, 0 },
+    { 1, 0xd2, 0, -1, 0, 0, 0 }, { 1, 0xd3, 0, -1, 0, 0, 0 }, { 1, 0xc6, 0, 0, 1, 0, 0 }, { 1, 0xc7, 0, 0, 9, 0, 0 },
+    { 1, 0xf6, 0, 0, 1, 0, 0 }, { 1, 0xf7, 0, 0, 9, 0, 0 }, { 1, 0xf6, 0, 2, 0, 0, 0 }, { 1, 0xf7, 0, 2, 0, 0, 0 },
+    { 1, 0xf6, 0, 3, 0, 0, 0 }, { 1, 0xf7, 0, 3, 0, 0, 0 }, { 1, 0xf7, 0, 4, 0, 0, 0 }, { 1, 0xf7, 0, 5, 0, 0, 0 },
+    { 1, 0xf7, 0, 6, 0, 0, 0 }, { 1, 0xf7, 0, 7, 0, 0, 0 }, { 1, 0xfe, 0, 0, 0, 0, 0 }, { 1, 0xfe, 0, 1, 0, 0, 0 },
+    { 1, 0xff, 0, 0, 0, 0, 0 }, { 1, 0xff, 0, 1, 0, 0, 0 }, { 1, 0xff, 0, 6, 0, 0, 0 }, { 1, 0x8f, 0, 0, 0, 0, 0 },
+    { 2, 0xaf, 0, -1, 0, 0, 0 }, { 2, 0xa3, 0, -1, 0, 1, 0 }, { 2, 0xab, 0, -1, 0, 1, 0 }, { 2, 0xba, 0, 4, 1, 0, 0 },
+    { 2, 0xba, 0, 5, 1, 0, 0 }, { 2, 0xba, 0, 6, 1, 0, 0 }, { 2, 0xba, 0, 7, 1, 0, 0 }, { 2, 0xb6, 0, -1, 0, 0, 0 },
+    { 2, 0xb7, 0, -1, 0, 0, 0 }, { 2, 0xbe, 0, -1, 0, 0, 0 }, { 2, 0xbf, 0, -1, 0, 0, 0 }, { 2, 0xb0, 0, -1, 0, 0, 0 },
+    { 2, 0xb1, 0, -1, 0, 0, 0 }, { 2, 0xc0, 0, -1, 0, 0, 0 }, { 2, 0xc1, 0, -1, 0, 0, 0 }, { 2, 0x1f, 0, -1, 0, 0, 0 },
+    { 2, 0xa4, 0, -1, 1, 0, 0 }, { 2, 0xad, 0, -1, 0, 0, 0 }, { 2, 0xbc, 0, -1, 0, 0, 0 }, { 2, 0xbd, 0, -1, 0, 0, 0 },
+    { 2, 0x10, 0xf2, -1, 0, 0, 1 }, { 2, 0x11, 0xf2, -1, 0, 0, 1 }, { 2, 0x58, 0xf2, -1, 0, 0, 1 }, { 2, 0x59, 0xf3, -1, 0, 0, 1 },
+    { 2, 0x28, 0, -1, 0, 0, 1 }, { 2, 0x29, 0, -1, 0, 0, 1 }, { 2, 0x6f, 0xf3, -1, 0, 0, 1 }, { 2, 0x7f, 0x66, -1, 0, 0, 1 },
+    { 2, 0xfe, 0x66, -1, 0, 0, 1 }, { 2, 0xef, 0x66, -1, 0, 0, 1 }, { 2, 0x2e, 0x66, -1, 0, 0, 1 }, { 2, 0x2a, 0xf2, -1, 0, 0, 1 },
+    { 2, 0x2c, 0xf2, -1, 0, 0, 1 }, { 2, 0x6e, 0x66, -1, 0, 0, 1 }, { 2, 0x7e, 0x66, -1, 0, 0, 1 }, { 2, 0x70, 0x66, -1, 1, 0, 1 },
+    { 2, 0xd7, 0x66, -1, 0, 1, 1 }, { 2, 0x5e, 0, -1, 0, 0, 1 }, { 2, 0x12, 0, -1, 0, 0, 1 }, { 2, 0xc6, 0x66, -1, 1, 0, 1 },
+};
+
+static void put_form(struct program *p, const struct form *form)
+{
+    unsigned reg = form->extension >= 0 ? (unsigned)form->extension : fuzz_below(&p->fuzz, 16);
+    if (form->extension < 0 && reg == RSP && !form->fixed)
+        reg = RAX;
+    bool memory = form->mode == 2 || (form->mode == 0 && fuzz_one_in(&p->fuzz, 2));
+    struct modrm m = make_modrm(p, reg, memory);
+    bool wide = fuzz_one_in(&p->fuzz, 2), small = !wide && !form->fixed && fuzz_one_in(&p->fuzz, 6);
+    unsigned rex = m.rex | (wide ? 8 : 0);
+    if (p->at + 24 > p->limit)
+        return;
+    if (memory && form->map == 1 && form->opcode < 0x38 && !(form->opcode & 2) && fuzz_one_in(&p->fuzz, 8))
+        put8(p, 0xf0); /* LOCK */
+    if (small)
+        put8(p, 0x66);
+    if (form->prefix)
+        put8(p, form->prefix);
+    if (rex || fuzz_one_in(&p->fuzz, 2))
+        put8(p, 0x40 | rex);
+    if (form->map == 2)
+        put8(p, 0x0f);
+    put8(p, form->opcode);
+    put(p, m.bytes, m.count);
+    unsigned immediate = form->immediate == 9 ? (small ? 2 : 4) : form->immediate;
+    uint64_t value = fuzz_value(&p->fuzz);
+    put(p, &value, immediate);
+}
+
+/* SETcc, CMOVcc, Jcc over a few bytes or back by some. */
+static void put_condition(struct program *p, const uint8_t *start)
+{
+    unsigned condition = fuzz_below(&p->fuzz, 16);
+    switch (fuzz_below(&p->fuzz, 13) / 4) {
+    case 0: put_form(p, &(struct form){ 2, (uint8_t)(0x90 | condition), 0, 0, 0, 0, 0 }); return;
+    case 1: put_form(p, &(struct form){ 2, (uint8_t)(0x40 | condition), 0, -1, 0, 0, 0 }); return;
+    case 2:
+        put8(p, 0x70 | condition);
+        put8(p, fuzz_below(&p->fuzz, 12));
+        return;
+    default:
+        put8(p, 0x70 | condition);
+        put8(p, (unsigned)-(int)fuzz_below(&p->fuzz, p->at - start < 100 ? (uint32_t)(p->at - start + 1) : 100));
+        return;
+    }
+}
+
+static void put_other(struct program *p)
+{
+    static const char *const codes[] = {
+        "\xf3\x48\xa5", "\xf3\xaa", "\xf3\xa4", "\x48\xab", "\xa6", "\xf8", "\xf9", "\xf5", "\x9c", "\x9d",
+        "\x48\x99", "\x98", "\x90", "\x0f\xc9", "\x48\x0f\xcb", "\x91", "\x49\x93", "\xc9", "\x50", "\x58",
+        "\x41\x57", "\x41\x5b", "\x6a\x7f", "\xfa", "\x9e", "\x9f", "\x0f\xa2", "\x0f\x31",
+    };
+    unsigned i = fuzz_below(&p->fuzz, sizeof codes / sizeof *codes);
+    if (i < 5) { /* short strings in the data */
+        put_base(p, RSI);
+        put_base(p, RDI);
+        put8(p, 0xb9);
+        put32(p, fuzz_below(&p->fuzz, 40));
+    }
+    if (i == 17) /* LEAVE from a frame in the data */
+        put_base(p, RBP);
+    put(p, codes[i], (unsigned)strlen(codes[i]));
+}
+
+/* Into the program's own code: a byte that the next instructions have. */
+static void put_self_write(struct program *p)
+{
+    put8(p, 0xc6);
+    put8(p, 0x05);
+    put32(p, fuzz_below(&p->fuzz, 40) + 1);
+    put8(p, 0x90);
+}
+
+static void put_piece(struct program *p, unsigned number)
+{
+    uint8_t *start = p->bytes + number * PIECE_BYTES;
+    p->at = start;
+    p->limit = start + PIECE_BYTES - 8;
+    while (p->at + 40 < p->limit) {
+        unsigned kind = fuzz_below(&p->fuzz, 40);
+        if (kind < 6)
+            put_condition(p, start);
+        else if (kind < 8)
+            put_other(p);
+        else if (kind == 8 && fuzz_one_in(&p->fuzz, 8))
+            put_self_write(p);
+        else if (kind == 9)
+            put_base(p, any_register(p));
+        else
+            put_form(p, &FUZZ_PICK(&p->fuzz, forms));
+    }
+    while (p->at < p->limit)
+        put8(p, 0x90);
+    p->limit += 8;
+    put(p, "\x0f\x0b\x90\x90\x90\x90\x90\x90", 8); /* UD2: on to the next piece */
+}
+
+static void map_pages(struct cpu_bench *b)
+{
+    bench_put(b, TABLES + 0x2000, (TABLES + 0x3000) | 7, 8);
+    for (unsigned i = 0; i < 512; i++) {
+        uint64_t linear = (uint64_t)i << 12, rights = 7;
+        if (linear >= DATA) {
+            unsigned page = (unsigned)((linear - DATA) >> 12);
+            rights = page >= DATA_PAGES || page % 6 == 5 ? 0 : page % 6 == 3 ? 5 : 7;
+        }
+        bench_put(b, TABLES + 0x3000 + 8 * i, linear | rights, 8);
+    }
+}
+
+/* The handler: registers anew, flags as they come, RIP of the next piece. */
+static const char handler_code[] =
+    "\xff\x04\x25\x80\xe0\x03\x00"                 /* inc dword [TABLE + 80h] */
+    "\x8b\x04\x25\x80\xe0\x03\x00"                 /* mov eax, [TABLE + 80h] */
+    "\x83\xe0\x0f"                                 /* and eax, 15 */
+    "\x48\xc7\xc4\x00\x80\x03\x00"                 /* mov rsp, STACK */
+    "\x48\xc7\xc3\x00\x00\x10\x00"                 /* mov rbx, DATA */
+    "\xff\x24\xc5\x00\xe0\x03\x00";                /* jmp [TABLE + rax * 8] */
+
+static uint64_t port_read(void *context, struct cpu *cpu, uint16_t port, unsigned bytes)
+{
+    (void)context, (void)cpu, (void)bytes;
+    return port * 0x01010101u;
+}
+static void port_write(void *context, struct cpu *cpu, uint16_t port, uint64_t value, unsigned bytes)
+{
+    (void)context, (void)port, (void)value, (void)bytes;
+    if (value & 1)
+        cpu_end_slice(cpu);
+}
+static uint64_t mmio_read(void *context, struct cpu *cpu, uint64_t address, unsigned bytes)
+{
+    (void)context, (void)cpu, (void)bytes;
+    return address;
+}
+static void mmio_write(void *context, struct cpu *cpu, uint64_t address, uint64_t value, unsigned bytes)
+{
+    (void)context, (void)cpu, (void)address, (void)value, (void)bytes;
+}
+static uint64_t zero(void *context, struct cpu *cpu)
+{
+    (void)context, (void)cpu;
+    return 0;
+}
+static void ignore(void *context, struct cpu *cpu, uint64_t value)
+{
+    (void)context, (void)cpu, (void)value;
+}
+static void ignore_tsc(void *context, struct cpu *cpu)
+{
+    (void)context, (void)cpu;
+}
+
+static struct cpu_bench *make_bench(const struct program *p)
+{
+    struct cpu_bench *b;
+    bench_setup((void **)&b);
+    bench_long(b, 0);
+    map_pages(b);
+    struct cpu_bus *bus = &b->cpu->bus;
+    bus->port_read = port_read;
+    bus->port_write = port_write;
+    bus->mmio_read = mmio_read;
+    bus->mmio_write = mmio_write;
+    bus->tpr_read = bus->random = zero;
+    bus->tpr_write = ignore;
+    bus->tsc_changed = ignore_tsc;
+    b->cpu->s.cr0 |= CR0_WP | CR0_NE | CR0_MP;
+    b->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
+    b->cpu->s.mxcsr = p->fuzz.state & 64 ? 0x1f80 : 0x1f80 & ~(p->fuzz.state & 0x1f80);
+    physmem_write(&b->memory, CODE, p->bytes, sizeof p->bytes);
+    physmem_write(&b->memory, HANDLER, handler_code, sizeof handler_code - 1);
+    for (unsigned i = 0; i < PIECES; i++)
+        bench_put(b, TABLE + 8 * i, CODE + i * PIECE_BYTES, 8);
+    for (unsigned vector = 0; vector < 32; vector++)
+        bench_gate64(b, vector, CODE64, HANDLER, 0, 0x8e);
+    b->cpu->s.gpr[RIP] = CODE;
+    b->cpu->s.gpr[RSP] = STACK;
+    cpu_restored(b->cpu);
+    return b;
+}
+
+static bool state_equal(struct cpu_bench *a, struct cpu_bench *b, bool memory)
+{
+    return memcmp(&a->cpu->s, &b->cpu->s, sizeof a->cpu->s) == 0
+           && (!memory || memcmp(a->memory.bytes, b->memory.bytes, 2 << 20) == 0);
+}
+
+static void show(const struct cpu_bench *a, const struct cpu_bench *b, uint64_t rip)
+{
+    const struct cpu_state *x = &a->cpu->s, *y = &b->cpu->s;
+    for (unsigned i = 0; i < REGISTER_COUNT; i++)
+        if (x->gpr[i] != y->gpr[i])
+            printf("register %u: interpreted %" PRIx64 ", translated %" PRIx64 "\n", i, x->gpr[i], y->gpr[i]);
+    if (x->rflags != y->rflags)
+        printf("rflags: interpreted %" PRIx64 ", translated %" PRIx64 "\n", x->rflags, y->rflags);
+    for (unsigned i = 0; i < 16; i++)
+        if (memcmp(x->vector[i], y->vector[i], 32) != 0)
+            printf("vector %u differs\n", i);
+    if (x->mxcsr != y->mxcsr || x->cr2 != y->cr2)
+        printf("mxcsr %x %x, cr2 %" PRIx64 " %" PRIx64 "\n", x->mxcsr, y->mxcsr, x->cr2, y->cr2);
+    for (uint64_t i = 0; i < 2 << 20; i++)
+        if (a->memory.bytes[i] != b->memory.bytes[i]) {
+            printf("memory at %" PRIx64 ": %02x %02x\n", i, a->memory.bytes[i], b->memory.bytes[i]);
+            break;
+        }
+    printf("the slice began at %" PRIx64 "; before %" PRIx64 ":", rip, x->gpr[RIP]);
+    for (uint64_t i = x->gpr[RIP] - 60; i != x->gpr[RIP] + 4; i++)
+        printf(" %02x", i < 2 << 20 ? a->memory.bytes[i] : 0);
+    printf("\n");
+}
+
+/* Both engines over the same slices. Returns the number of the slice after which
+ * they differ (SLICES: none). */
+struct pair {
+    struct cpu_bench *a, *b;
+    struct translator *translator;
+    uint64_t budget[SLICES];
+    uint64_t rip; /* at which the last slice began */
+};
+
+static unsigned play(struct pair *pair, const struct program *program, uint64_t seed, unsigned slices)
+{
+    pair->a = make_bench(program);
+    pair->b = make_bench(program);
+    pair->translator = translator_create(pair->b->engine, 4 << 20, 1 + seed % 3);
+    if (!pair->translator)
+        fuzz_fail("no translator");
+    for (unsigned slice = 0; slice < slices; slice++) {
+        pair->rip = pair->a->cpu->s.gpr[RIP];
+        enum cpu_exit x = cpu_run(pair->a->cpu, pair->budget[slice]);
+        enum cpu_exit y = cpu_run(pair->b->cpu, pair->budget[slice]);
+        pair->a->ns += pair->budget[slice];
+        pair->b->ns += pair->budget[slice];
+        if (x != y || !state_equal(pair->a, pair->b, slice % 8 == 7 || slice + 1 == slices))
+            return slice;
+        if (x != CPU_EXIT_BUDGET)
+            break;
+        if (slice % 10 == seed % 10)
+            mmu_flush_all(pair->b->engine);
+    }
+    return SLICES;
+}
+
+static void pair_close(struct pair *pair)
+{
+    translator_destroy(pair->translator);
+    bench_teardown((void **)&pair->a);
+    bench_teardown((void **)&pair->b);
+}
+
+static void run(uint64_t seed)
+{
+    static struct program program;
+    static struct pair pair;
+    program.fuzz.state = seed * 0x1234567;
+    for (unsigned i = 0; i < PIECES; i++)
+        put_piece(&program, i);
+    for (unsigned i = 0; i < SLICES; i++)
+        pair.budget[i] = 1 + fuzz_below(&program.fuzz, fuzz_one_in(&program.fuzz, 3) ? 40 : 400);
+    unsigned slice = play(&pair, &program, seed, SLICES);
+    if (getenv("FUZZ_VERBOSE")) {
+        char *text = translator_report(pair.translator);
+        printf("%s", text);
+        free(text);
+    }
+    if (slice < SLICES) {
+        /* The shortest last slice that shows it. */
+        uint64_t whole = pair.budget[slice];
+        for (uint64_t n = 1; n <= whole; n++) {
+            pair_close(&pair);
+            pair.budget[slice] = n;
+            if (play(&pair, &program, seed, slice + 1) == slice)
+                break;
+        }
+        /* The last instructions, as the interpreter runs them. */
+        uint64_t last = pair.budget[slice];
+        struct pair again = pair;
+        play(&again, &program, seed, slice);
+        for (uint64_t n = 0; n < last; n++) {
+            uint64_t rip = again.a->cpu->s.gpr[RIP];
+            if (n + 30 > last) {
+                printf("%" PRIx64 ":", rip);
+                for (unsigned i = 0; i < 12; i++)
+                    printf(" %02x", again.a->memory.bytes[(rip + i) & 0x1fffff]);
+                printf("\n");
+            }
+            cpu_run(again.a->cpu, 1);
+        }
+        printf("slice %u after %" PRIu64 " of %" PRIu64 " instructions\n", slice, pair.budget[slice], whole);
+        show(pair.a, pair.b, pair.rip);
+        fuzz_fail("the engines differ");
+    }
+    pair_close(&pair);
+}
+
+int main(int argc, char **argv)
+{
+    return translator_available() ? fuzz_main(argc, argv, run, 250, 20000, 60) : 0;
+}
