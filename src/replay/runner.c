@@ -11,7 +11,7 @@ void runner_options_init(struct runner_options *options)
     *options = (struct runner_options){
         .digest_every = RUNNER_DIGEST_EVERY,
         .level = TRACE_LEVEL_EVENTS,
-        .engine = { .kind = ENGINE_INTERPRETER },
+        .engine = { .kind = ENGINE_AUTO },
     };
 }
 
