@@ -386,6 +386,50 @@ static void rights_are_the_manuals(void **state)
     assert_true(tests > 500000);
 }
 
+/* ---- every bit ------------------------------------------------------------ */
+
+/* Each bit that holds no address, alone, in each level of each walk. */
+static void check_bits(struct walker *w, unsigned leaf)
+{
+    for (unsigned n = 0; n < 8 * w->mode->entry_bytes; n++)
+        for (unsigned level = leaf; level <= w->mode->levels; level++) {
+            bool address = n >= 12 && n < 52 && !(level == leaf && leaf > 1 && n == 12);
+            for (unsigned k = leaf; k <= w->mode->levels; k++)
+                put_entry(w, k, plain_entry(k, leaf));
+            bool known = is_reserved(w, level, is_leaf(w, level), n);
+            if (!known && (address || (n == 7 && level > 1)))
+                continue;
+            put_entry(w, level, w->raw[level] ^ 1ull << n);
+            for (enum kind kind = 0; kind < KIND_COUNT; kind++)
+                check(w, kind);
+        }
+}
+
+static void every_bit_has_its_meaning(void **state)
+{
+    static const char *const models[] = {
+        "max", "max,phys-bits=36", "max,phys-bits=52", "max,phys-bits=32",
+        "max,-pse36,-pat", "max,-pdpe1gb",
+    };
+    struct cpu_bench *b = *state;
+    struct walker w;
+
+    for (unsigned m = 0; m < ARRAY_SIZE(models); m++) {
+        assert_int_equal(cpu_model_parse(&b->model, models[m], 1, NULL), 0);
+        for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
+            for (unsigned leaf = 1; leaf <= modes[i].largest; leaf++) {
+                if (leaf == 3 && !cpu_model_has(&b->model, FEATURE_PDPE1GB))
+                    continue;
+                begin(&w, b, &modes[i]);
+                for (unsigned nxe = 0; nxe < 2; nxe++) {
+                    set_controls(&w, nxe << 3);
+                    set_privilege(&w, USER_ACCESS, false);
+                    check_bits(&w, leaf);
+                }
+            }
+    }
+}
+
 /* ---- a random walk -------------------------------------------------------- */
 
 static uint64_t next(uint64_t *seed)
@@ -479,6 +523,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(rights_are_the_manuals),
+        BENCH_TEST(every_bit_has_its_meaning),
         BENCH_TEST(nothing_is_kept_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
