@@ -29,11 +29,6 @@ static const char *const feature_names[FEATURE_COUNT] = {
 #undef FEATURE
 };
 
-/* In features.def, but no part of the emulator implements them. */
-static const enum cpu_feature missing[] = {
-    FEATURE_VME,
-};
-
 static const struct known_model {
     const char *name, *base, *vendor;
     unsigned family, model, stepping;
@@ -96,14 +91,6 @@ static void set_feature(struct cpu_model *model, enum cpu_feature feature, bool 
         model->features[feature / 64] &= ~bit;
 }
 
-static bool is_missing(enum cpu_feature feature)
-{
-    for (unsigned i = 0; i < ARRAY_SIZE(missing); i++)
-        if (missing[i] == feature)
-            return true;
-    return false;
-}
-
 /* FEATURE_BASE: there is none of this name. */
 static enum cpu_feature find_feature(struct word word)
 {
@@ -141,12 +128,11 @@ static void add_model_features(struct cpu_model *model, const struct known_model
     while (known) {
         if (strcmp(known->features, "*") == 0) {
             for (unsigned i = 0; i < FEATURE_COUNT; i++)
-                set_feature(model, (enum cpu_feature)i, !is_missing((enum cpu_feature)i));
+                set_feature(model, (enum cpu_feature)i, true);
             return;
         }
         for (unsigned i = FEATURE_BASE + 1; i < FEATURE_COUNT; i++)
-            if (is_listed(known->features, (struct word){ feature_names[i], strlen(feature_names[i]) })
-                && !is_missing((enum cpu_feature)i))
+            if (is_listed(known->features, (struct word){ feature_names[i], strlen(feature_names[i]) }))
                 set_feature(model, (enum cpu_feature)i, true);
         const char *base = known->base;
         if (base && strcmp(base, known_models[0].name) == 0)
@@ -269,9 +255,9 @@ static int switch_feature(struct cpu_model *model, struct word name, bool on, bo
     enum cpu_feature feature = find_feature(name);
     if (feature == FEATURE_HT)
         return 0; /* follows the number of vCPUs */
-    if (feature != FEATURE_BASE && !is_missing(feature))
+    if (feature != FEATURE_BASE)
         set_feature(model, feature, on);
-    else if (feature == FEATURE_BASE && !is_listed(unknown_features, name))
+    else if (!is_listed(unknown_features, name))
         return is_listed(ignored_properties, name)
                    ? 0
                    : error_set(error, ERROR_USAGE, "-cpu: no feature '%.*s'", WORD(name));
