@@ -468,8 +468,8 @@ static void execute_watched(struct cpu *cpu, const struct block *block)
     uint64_t start = (cpu->access[CS].base + s->gpr[RIP]) & cpu->rip_mask;
     uint64_t hit = s->rflags & FLAG_RF || !(s->dr[7] & 0xff) ? 0 : debug_register_break(cpu, start);
     bool trap = s->rflags & FLAG_TF, shadowed = s->shadow_mov_ss;
-    if (hit && !shadowed) {
-        debug_trap(cpu, hit);
+    if (hit && (!shadowed || cpu_model_is_amd(cpu->model))) {
+        debug_trap(cpu, hit); /* on Intel's, MOV SS holds back also these */
         return;
     }
     uint64_t pending = s->pending_debug, next = s->gpr[RIP] + insn->length;

@@ -388,6 +388,19 @@ static void shadow_hides_the_breakpoint_behind_mov_ss(void **state)
     assert_int_equal(run_to_debug(b, 3), 0x8003);
 }
 
+static void amd_shows_the_breakpoint_behind_mov_ss(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = prepare(b, "\x8e\xd0\x90\x90", 4);
+
+    assert_int_equal(cpu_model_parse(&b->model, "max,vendor=AuthenticAMD", 1, NULL), 0);
+    s->gpr[RAX] = DATA0;
+    s->dr[0] = 0x8002;
+    s->dr[7] |= ENABLE(0);
+    cpu_restored(b->cpu);
+    assert_int_equal(run_to_debug(b, 2), 0x8002);
+}
+
 static void general_detect_pushes_rf(void **state)
 {
     struct cpu_bench *b = *state;
@@ -459,6 +472,7 @@ int main(void)
         BENCH_TEST(int1_leaves_dr6_alone),
         BENCH_TEST(only_the_first_of_several_loads_of_ss_has_a_shadow),
         BENCH_TEST(shadow_hides_the_breakpoint_behind_mov_ss),
+        BENCH_TEST(amd_shows_the_breakpoint_behind_mov_ss),
         BENCH_TEST(general_detect_pushes_rf),
         BENCH_TEST(branch_steps_stop_behind_taken_branches_only),
         BENCH_TEST(sysret_traps_by_the_flag_that_it_sets),
