@@ -288,6 +288,24 @@ static void lar_lsl_verr_verw(void **state)
     assert_false(s->rflags & FLAG_ZF);
 }
 
+/* GDT, IDT and TSS above 4 GiB, where nothing lies at the lower half of the address. */
+static void tables_lie_in_the_upper_half(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    const uint64_t high = 0xffff800040000000;
+
+    bench_long(b, 3);
+    bench_put(b, TABLES + 256 * 8, (TABLES + 0x3000) | 7, 8);
+    bench_put(b, TABLES + 0x3008, (TABLES + 0x2000) | 7, 8);
+    s->gdtr.base = high + GDT;
+    s->idtr.base = high + IDT;
+    s->tr.base = high + TSS;
+    assert_int_equal(EXECUTE(b, "\x0f\x0b"), RAISED(UD)); /* by the stack of the TSS */
+    assert_int_equal(s->cpl, 0);
+    assert_int_equal(EXECUTE(b, "\x0f\x0b"), RAISED(UD));
+}
+
 /* SLDT, STR, LLDT, LTR, VERR, VERW, LAR, LSL and ARPL, of registers and memory. */
 static void real_mode_has_no_descriptors(void **state)
 {
@@ -778,6 +796,7 @@ int main(void)
         BENCH_TEST(tables_are_loaded_and_stored),
         BENCH_TEST(ltr_makes_the_task_busy),
         BENCH_TEST(lar_lsl_verr_verw),
+        BENCH_TEST(tables_lie_in_the_upper_half),
         BENCH_TEST(real_mode_has_no_descriptors),
         BENCH_TEST(arpl_raises_rpl),
         BENCH_TEST(selectors_move_in_every_width),
