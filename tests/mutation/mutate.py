@@ -26,7 +26,8 @@ import time
 TREE = "build/mutate"
 # No debug information: object files then show whether code has changed.
 MAKE_FLAGS = "CFLAGS=-O2 CC='%s'" % os.environ.get("CC", "gcc")
-UNITS = "exec exceptions system segment cpuid fp fpu_state isa transfers smm debug_registers v86"
+UNITS = ("exec exceptions system segment cpuid fp fpu_state isa transfers smm debug_registers v86 "
+         "paging_rules")
 FLAGS = ["CF", "PF", "AF", "ZF", "SF", "TF", "IF", "DF", "OF", "NT", "RF", "VM", "AC"]
 VECTORS = ["DE", "DB", "UD", "NM", "TS", "NP", "SS", "GP", "PF", "MF", "AC", "XM"]
 DECLARATION = re.compile(
