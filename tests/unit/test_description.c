@@ -83,6 +83,20 @@ static void defaults(void **state)
     assert_int_equal(d.kernel, -1);
 }
 
+static void versions(void **state)
+{
+    (void)state;
+    static struct description d;
+    static const struct { const char *line; unsigned version; } rows[] = {
+        {"machine=pc-1\n", 1}, {"machine=pc-2\n", 2}, {"machine=pc-0\n", 0}, {"machine=pc\n", 0},
+        {"machine=\n", 0},
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(decode(&d, rows[i].line), rows[i].version ? 0 : ERROR_FORMAT);
+        assert_int_equal(description_version(&d), rows[i].version);
+    }
+}
+
 static void does_not_fit(void **state)
 {
     (void)state;
@@ -150,7 +164,7 @@ static void mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip), cmocka_unit_test(defaults), cmocka_unit_test(does_not_fit),
+        cmocka_unit_test(round_trip), cmocka_unit_test(defaults), cmocka_unit_test(versions), cmocka_unit_test(does_not_fit),
         cmocka_unit_test(refused), cmocka_unit_test(mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* What reaches the vCPUs of a whole machine from outside: interrupt messages of
  * bus masters, NMIs that queue, SMIs and INITs that wait. */
 #include "cpu/cpu.h"
+#include "cpu/cpuid.h"
+#include "cpu/msr.h"
 #include "machine_bench.h"
 #include "machine/cpu_lines.h"
 #include "util/bits.h"
@@ -109,6 +111,33 @@ static void init_resets_the_apic(void **state)
     }
 }
 
+/* What of IA32_APIC_BASE the model decides; CPUID shows no APIC while it is off. */
+static void apic_base_by_model(void **state)
+{
+    static const struct { const char *model; uint64_t value; bool good; } rows[] = {
+        { "max", 0xfee00d00, true },
+        { "max,-x2apic", 0xfee00d00, false },
+        { "max,-x2apic", 0xfee00900, true },
+        { "max,phys-bits=36", 1ull << 35 | 0x900, true },
+        { "max,phys-bits=36", 1ull << 36 | 0x900, false },
+        { "max", 0xfee00100, true },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        teardown(state);
+        bench_describe(&description, bench_guest, sizeof bench_guest);
+        snprintf(description.cpu, sizeof description.cpu, "%s", rows[i].model);
+        machine = bench_machine(&description);
+        struct cpu *cpu = machine->cpus[0];
+        uint32_t out[4];
+        assert_int_equal(msr_write(cpu, 0x1b, rows[i].value), rows[i].good ? 0 : CPU_FAULT);
+        uint64_t now = 0;
+        assert_int_equal(msr_read(cpu, 0x1b, &now), 0);
+        assert_int_equal(now, rows[i].good ? rows[i].value : 0xfee00900);
+        cpu_cpuid(cpu, 1, 0, out);
+        assert_int_equal(out[3] >> 9 & 1, now >> 11 & 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +145,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(queued_nmis, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_for_rsm, setup, teardown),
         cmocka_unit_test_setup_teardown(init_resets_the_apic, setup, teardown),
+        cmocka_unit_test_setup_teardown(apic_base_by_model, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
