@@ -215,6 +215,8 @@ static void emit_modrm(struct encoding *e, unsigned bytes)
         reg = row->modrm >> 3 & 7;
     if (row->modrm & MODRM_FIX_RM)
         rm = row->modrm & 7;
+    if (row_uses(row, OPERAND_Mvsib) && can(e, 95))
+        rm = 4;
     emit(e, mod << 6 | reg << 3 | rm);
     if (mod == 3)
         return;
@@ -308,6 +310,8 @@ const struct insn *encode(struct encoding *e)
     test->length = 0;
     if (can(e, 1))
         return encode_anything(e);
+    if (row_uses(e->row, OPERAND_Mvsib) && test->code_bytes == 2) /* which wants SIB */
+        emit(e, 0x67);
     if (can(e, 12))
         emit_wild_prefixes(e);
     else

@@ -180,6 +180,46 @@ static void xgetbv_tells_what_is_in_use(void **state)
     assert_int_equal(RUN(b, "\x0f\x01\xd0"), VECTOR_GP);
 }
 
+static struct insn decoded(const struct decoder *decoder, unsigned code_bytes, const char *bytes,
+                           unsigned length)
+{
+    struct insn insn;
+    uint8_t code[15] = { 0 };
+    memcpy(code, bytes, length);
+    assert_int_equal(decode(decoder, code_bytes, code, sizeof code, 0, &insn), DECODE_OK);
+    return insn;
+}
+
+/* 66 before near branches in 64-bit code; VEX.W of VPINSRD outside of it. */
+static void vendors_decode_differently(void **state)
+{
+    static const char *const branches[] = { "\x66\xe9", "\x66\xe8", "\x66\x0f\x84", "\x66\xeb",
+                                            "\x66\xc3", "\x66\xe2", "\x66\xff\xe0" };
+    static const uint8_t lengths[2][7] = { { 6, 6, 7, 3, 2, 3, 3 }, { 4, 4, 5, 3, 2, 3, 3 } };
+    static struct decoder decoders[2];
+    struct cpu_bench *b = *state;
+    for (unsigned amd = 0; amd < 2; amd++) {
+        memcpy(b->model.vendor, amd ? "AuthenticAMD" : "GenuineIntel", 13);
+        decoder_init(&decoders[amd], &b->model);
+        for (unsigned i = 0; i < ARRAY_SIZE(branches); i++) {
+            struct insn insn = decoded(&decoders[amd], 8, branches[i], (unsigned)strlen(branches[i]));
+            assert_int_equal(insn.length, lengths[amd][i]);
+            assert_int_equal(insn.operand_bytes, amd ? 2 : 8);
+        }
+        /* REX.W wins; MOV CR0 is no branch. */
+        assert_int_equal(decoded(&decoders[amd], 8, "\x66\x48\xc3", 3).operand_bytes, 8);
+        assert_int_equal(decoded(&decoders[amd], 8, "\x66\x0f\x20\xc0", 4).operand_bytes, 8);
+        assert_int_equal(decoded(&decoders[amd], 4, "\xc4\xe3\xf9\x22\xc0\x01", 6).row == ROW_INVALID,
+                         amd);
+        assert_int_equal(decoded(&decoders[amd], 8, "\xc4\xe3\xf9\x22\xc0\x01", 6).row == ROW_INVALID,
+                         false);
+    }
+    bench_long(b, 0);
+    assert_int_equal(RUN(b, "\x0f\x0d\xc0"), VECTOR_UD); /* PREFETCHW of a register: AMD's */
+    memcpy(b->model.vendor, "GenuineIntel", 13);
+    assert_int_equal(RUN(b, "\x0f\x0d\xc0"), NO_FAULT);
+}
+
 /* A plain encoding of `row`; false when it has none in `code_bytes`. */
 static bool encode(const struct opcode_row *row, unsigned code_bytes, uint8_t *bytes)
 {
@@ -282,6 +322,7 @@ int main(void)
         BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
         BENCH_TEST(direct_stores), BENCH_TEST(sha_wants_alignment_of_intels),
         BENCH_TEST(xsaves_is_privileged),
+        BENCH_TEST(vendors_decode_differently),
         BENCH_TEST(xgetbv_tells_what_is_in_use), BENCH_TEST(features_that_are_off_are_undefined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
