@@ -12,14 +12,14 @@
 #include "cpu/decode.h"
 
 const struct segment_choice segment_choices[SEGMENT_CHOICES] = {
-    [CHOICE_FLAT] = { 0, 0xffffffff, .wide = true },
-    [CHOICE_SMALL] = { DATA_START, 0xffff },
-    [CHOICE_EXACT] = { DATA_START, DATA_BYTES - 1 },
-    [CHOICE_WIDE] = { DATA_START - 0x1800, DATA_BYTES + 0x17ff - 5, .wide = true },
-    [CHOICE_READ_ONLY] = { DATA_START, DATA_BYTES - 1, .read_only = true, .wide = true },
-    [CHOICE_DOWN] = { DATA_START, 0xfff, .down = true },
-    [CHOICE_DOWN_WIDE] = { DATA_START - 0x100, 0x11f3, .down = true, .wide = true },
-    [CHOICE_NULL] = { 0, 0, .null = true },
+    [CHOICE_FLAT] = { .base = 0, .limit = 0xffffffff, .wide = true },
+    [CHOICE_SMALL] = { .base = DATA_START, .limit = 0xffff },
+    [CHOICE_EXACT] = { .base = DATA_START, .limit = DATA_BYTES - 1 },
+    [CHOICE_WIDE] = { .base = DATA_START - 0x1800, .limit = DATA_BYTES + 0x17ff - 5, .wide = true },
+    [CHOICE_READ_ONLY] = { .base = DATA_START, .limit = DATA_BYTES - 1, .read_only = true, .wide = true },
+    [CHOICE_DOWN] = { .base = DATA_START, .limit = 0xfff, .down = true },
+    [CHOICE_DOWN_WIDE] = { .base = DATA_START - 0x100, .limit = 0x11f3, .down = true, .wide = true },
+    [CHOICE_NULL] = { .null = true },
 };
 
 static bool can(struct encoding *e, unsigned percent)
