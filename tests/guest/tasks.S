@@ -111,6 +111,10 @@ reached32:
     pushfl
     popl %eax
     movl %eax, bits
+    movl %cr0, %eax
+    movl %eax, bits + 4
+    movl %dr7, %eax
+    movl %eax, bits + 8
     movl $REACHED, seen
     movl $0, seen + 4
     movl $0, seen + 8
@@ -292,11 +296,15 @@ main32:
     call init32
 
     /* What is saved and loaded. */
-    case "jmp", REACHED, 0, 0, NEW_TASK, "", "movl $0x1234, %ecx; stc; ljmp $NEW_TASK, $0x55"
+    case "jmp", REACHED, 0, 0, NEW_TASK, "movl $0x403, %eax; movl %eax, %dr7", "movl $0x1234, %ecx; stc; ljmp $NEW_TASK, $0x55"
     word "jmp: old is free", GDT+OLD_TASK+4, 0xff00, 0x8900
     word "jmp: new is busy", GDT+NEW_TASK+4, 0xff00, 0x8b00
     word "jmp: no link", NEW, 0xffff, 0
     word "jmp: NT", bits, 0x4000, 0
+    word "jmp: TS", bits+4, 8, 8
+    word "jmp: local breakpoints", bits+8, 0xff, 2
+    movl $0x400, %eax
+    movl %eax, %dr7
     word "jmp: ecx saved", OLD+TSS_EAX+4, -1, 0x1234
     word "jmp: cf saved", OLD+TSS_EFLAGS, 0x4001, 1
     word "jmp: cs saved", OLD+TSS_CS, 0xffff, CODE32
@@ -338,6 +346,8 @@ main32:
     case "gate: no task", 13, CODE32, 1f, OLD_TASK, "movw $CODE32, GDT + GATE + 2", "1: ljmp $GATE, $0"
     case "limit", 10, NEW_TASK, 1f, OLD_TASK, "movw $0x66, GDT + NEW_TASK", "1: ljmp $NEW_TASK, $0"
     case "int: limit", 10, NEW_TASK, 1f, OLD_TASK, "movw $0x66, GDT + NEW_TASK", "1: int $0x30"
+    case "old limit", 10, OLD_TASK, 1f, OLD_TASK, "movw $0x5e, GDT + OLD_TASK; movb $0x89, GDT + OLD_TASK + 5; movl $OLD_TASK, %eax; ltr %ax", "1: ljmp $NEW_TASK, $0"
+    case "old limit, enough", REACHED, 0, 0, NEW_TASK, "movw $0x5f, GDT + OLD_TASK; movb $0x89, GDT + OLD_TASK + 5; movl $OLD_TASK, %eax; ltr %ax", "1: ljmp $NEW_TASK, $0"
     case "16 bits: limit", 10, NEW_TASK, 1f, OLD_TASK, "movw $0x2a, GDT + NEW_TASK; movb $0x81, GDT + NEW_TASK + 5", "1: ljmp $NEW_TASK, $0"
     case "iret: not busy", 10, NEW_TASK, 1f, OLD_TASK, "movw $NEW_TASK, OLD", "pushl $0x4002; popfl; 1: iretl"
     case "iret: null link", 10, 0, 1f, OLD_TASK, "", "pushl $0x4002; popfl; 1: iretl"

@@ -209,6 +209,26 @@ static void call_gates_copy_parameters(void **state)
     }
 }
 
+/* An inner stack of 16 bits: pushes wrap in SP, and ESP is all of the TSS's. */
+static void inner_stack_of_16_bits(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 3);
+    bench_descriptor(b, SPARE, 0x100000, 0xffff, 0x93);
+    bench_put(b, TSS + 4, 0x10004, 4);
+    bench_put(b, TSS + 8, SPARE, 4);
+    bench_gate(b, 0x80, CODE0, 0x9000, 0xee);
+    bench_code(b, 0x8000, "\xcd\x80", 2);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x9000);
+    assert_int_equal(s->gpr[RSP], 0x1fff0);
+    assert_int_equal(bench_get(b, 0x100000, 4), DATA3);
+    assert_int_equal(bench_get(b, 0x10fffc, 4), 0x6000);
+    assert_int_equal(bench_get(b, 0x10fff0, 4), 0x8002);
+}
+
 static void iret_lets_nmis_in_even_when_it_faults(void **state)
 {
     struct cpu_bench *b = *state;
@@ -265,6 +285,7 @@ int main(void)
         BENCH_TEST(borders_in_v86_mode),
         BENCH_TEST(outer_return_drops_inner_segments),
         BENCH_TEST(call_gates_copy_parameters),
+        BENCH_TEST(inner_stack_of_16_bits),
         BENCH_TEST(iret_lets_nmis_in_even_when_it_faults),
         BENCH_TEST(nmi_waits_for_both_shadows),
     };
