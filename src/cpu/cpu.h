@@ -88,6 +88,7 @@ struct tlb {
     struct tlb_entry entry[TLB_ENTRIES];
     uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID in bit 0: none */
     uint32_t code_id[TLB_ENTRIES];     /* what translated code compares with */
+    uint64_t empty; /* 1: nothing was put in since the last flush, which need not be repeated */
 };
 
 /* The slot of a code page. */

@@ -335,6 +335,7 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
     entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
     if (read_page >= PHYSMEM_DISCARD)
         return;
+    cpu->tlbs[index].empty = 0;
     entry->addend = (uintptr_t)physmem_host(cpu->memory, read_page) - (uintptr_t)page_linear;
     if (permits(cpu, walk, index, ACCESS_FETCH))
         entry->exec_tag = page_linear;

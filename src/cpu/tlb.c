@@ -27,7 +27,13 @@ static void drop_code(struct tlb *tlb, uint64_t linear)
 
 void mmu_flush(struct cpu *cpu)
 {
-    memset(cpu->tlbs, 0xff, sizeof cpu->tlbs); /* all tags have bit 0 set */
+    for (unsigned i = 0; i < MMU_INDEX_COUNT; i++) {
+        struct tlb *tlb = &cpu->tlbs[i];
+        if (tlb->empty)
+            continue;
+        memset(tlb, 0xff, offsetof(struct tlb, empty)); /* all tags have bit 0 set */
+        tlb->empty = 1;
+    }
     cpu->fetch_linear = TLB_INVALID;
     cpu_end_block(cpu);
 }

@@ -801,6 +801,7 @@ static void note_code_page(struct cpu *cpu, const struct translation *translatio
 {
     struct tlb *tlb = &cpu->tlbs[translation->index];
     unsigned slot = tlb_code_slot(translation->linear);
+    tlb->empty = 0;
     tlb->code_linear[slot] = translation->linear & ~(uint64_t)PAGE_MASK;
     tlb->code_id[slot] = translation->id;
 }
