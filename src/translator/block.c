@@ -1,0 +1,231 @@
+/*
+ * Compiles one block: its instructions in order, then what lies out of line (slow
+ * paths, exits of jumps, code that makes the flags for whoever needs them).
+ */
+#include <string.h>
+
+#include "translator/internal.h"
+
+struct host_operand block_state_operand(unsigned guest, int32_t above)
+{
+    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, s.gpr) + 8 * guest) + above);
+}
+
+static uint32_t add_site(struct compile *c, unsigned insn, bool load, bool lowered)
+{
+    struct translator *t = c->translator;
+    t->sites[t->site_count] = (struct site){ c->translation, (uint16_t)insn, load, lowered };
+    return t->site_count++;
+}
+
+void compile_fallback(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    if (c->need[c->number])
+        flags_save(c, &c->flags);
+    emit_constant(e, SCRATCH, add_site(c, c->number, false, false));
+    emit_call(e, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
+    c->flags = (struct flags_state){ .home = true };
+    c->vectors = false;
+}
+
+void compile_fixup(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    uint32_t common = (uint32_t)(uintptr_t)translator_running(c->translator, c->translator->leave_check);
+    if (!c->flags.home && c->flags.recipe == RECIPE_NONE)
+        flags_save(c, &c->flags);
+    emit_store_constant(e, 4, IN_VCPU(translated.flags_fixup), (int32_t)common);
+    if (c->flags.home)
+        return;
+    c->fixup = e->at - 4;
+    c->fixup_flags = c->flags;
+    c->fixup_flags.live = false; /* the next block's count spoils them */
+}
+
+void compile_edge(struct compile *c, int condition, uint64_t target, bool checked)
+{
+    struct emitter *e = &c->e;
+    uint8_t *from = condition < 0 ? emit_jump(e, NULL) : emit_jump_if(e, (enum condition)condition, NULL);
+    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked };
+}
+
+struct host_operand block_code_id(unsigned index, uint64_t linear)
+{
+    size_t offset = offsetof(struct cpu, tlbs) + index * sizeof(struct tlb)
+                    + offsetof(struct tlb, code_id) + tlb_code_slot(linear) * sizeof(uint32_t);
+    return operand_memory(VCPU, (int32_t)offset);
+}
+
+static struct host_operand jump_table(const struct compile *c)
+{
+    size_t offset = offsetof(struct cpu, translated.jumps)
+                    + c->index * sizeof(uint32_t) * TRANSLATED_JUMPS;
+    return operand_indexed(VCPU, SCRATCH2, 2, (int32_t)offset);
+}
+
+void compile_indirect(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    /* RORX SCRATCH2, SCRATCH, 12 */
+    emit_bytes(e, 0xf07b43c4, 4);
+    emit_bytes(e, 0xd3, 1);
+    emit_bytes(e, 12, 1);
+    emit_alu(e, ALU_XOR, 4, SCRATCH2, operand_register(SCRATCH));
+    emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), TRANSLATED_JUMPS - 1);
+    emit_load(e, 4, SCRATCH2, jump_table(c));
+    emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
+}
+
+/* Entry for indirect jumps: is this the block at the address, and the page
+ * still where it was? */
+static void compile_checks(struct compile *c, uint32_t id)
+{
+    struct emitter *e = &c->e;
+    if (c->linear == (uint64_t)(int64_t)(int32_t)c->linear) {
+        emit_instruction(e, OP1(0x81), 8, ALU_CMP, operand_register(SCRATCH));
+        emit_bytes(e, c->linear, 4);
+    } else {
+        emit_constant(e, SCRATCH2, c->linear);
+        emit_alu(e, ALU_CMP, 8, SCRATCH, operand_register(SCRATCH2));
+    }
+    emit_jump_if(e, CONDITION_NE, c->translator->miss);
+    emit_instruction(e, OP1(0x81), 4, ALU_CMP, block_code_id(c->index, c->linear));
+    emit_bytes(e, id, 4);
+    emit_jump_if(e, CONDITION_NE, c->translator->miss);
+}
+
+void block_store_rip(struct compile *c, uint64_t linear)
+{
+    struct emitter *e = &c->e;
+    if (linear == (uint64_t)(int64_t)(int32_t)linear) {
+        emit_store_constant(e, 8, block_state_operand(RIP, 0), (int32_t)linear);
+    } else {
+        emit_constant(e, SCRATCH, linear);
+        emit_store(e, 8, block_state_operand(RIP, 0), SCRATCH);
+    }
+}
+
+/* Ends a block that did not fit into the budget, at its entry. */
+static void compile_budget_stub(struct compile *c, uint8_t *from)
+{
+    struct emitter *e = &c->e;
+    emit_patch(from, e->at);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count);
+    block_store_rip(c, c->linear);
+    if (c->translation->looks_at_flags) {
+        emit_jump(e, c->translator->leave_check);
+        return;
+    }
+    emit_load(e, 4, SCRATCH, IN_VCPU(translated.flags_fixup));
+    emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
+}
+
+/* The XMM registers are to be loaded; where they must not be, the handler does
+ * this instruction, and the interpreter goes on. */
+static void compile_vectors_path(struct compile *c, const struct slow_path *slow)
+{
+    struct emitter *e = &c->e;
+    const struct insn *insn = &c->block->insns[slow->insn];
+    emit_patch(slow->vectors_from, e->at);
+    emit_call(e, c->translator->vectors);
+    emit_jump_if(e, CONDITION_NE, slow->vectors_resume);
+    c->flags = slow->before;
+    if (slow->needed)
+        flags_save(c, &c->flags);
+    emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
+    emit_call(e, c->translator->fallback);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count - slow->insn - 1);
+    block_store_rip(c, c->linear + insn->end);
+    emit_jump(e, c->translator->leave_check);
+}
+
+static void compile_slow_path(struct compile *c, struct slow_path *slow)
+{
+    struct emitter *e = &c->e;
+    if (slow->vectors_from)
+        compile_vectors_path(c, slow);
+    if (!slow->from[0])
+        return;
+    for (unsigned i = 0; i < 2; i++)
+        if (slow->from[i])
+            emit_patch(slow->from[i], e->at);
+    c->flags = slow->before;
+    if (slow->needed)
+        flags_save(c, &c->flags);
+    emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
+    bool sets_rip = c->block->insns[slow->insn].attributes & SETS_RIP;
+    emit_call(e, slow->load   ? c->translator->slow_load
+                 : sets_rip ? c->translator->jump
+                            : c->translator->slow);
+    if (!slow->resume || sets_rip)
+        return; /* a branch: its handler leaves */
+    c->flags = (struct flags_state){ .home = true };
+    if (!slow->load && slow->after.live && c->need[slow->insn + 1])
+        flags_load(c, F_ARITH);
+    emit_jump(e, slow->resume);
+}
+
+/* Where a direct jump goes while its target has no translation. */
+static void compile_exit(struct compile *c, const struct compile_edge *from)
+{
+    struct translator *t = c->translator;
+    struct emitter *e = &c->e;
+    struct edge *edge = &t->edges[t->edge_count];
+    *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, (uint8_t)c->index,
+                           from->checked || (from->target ^ c->linear) >> PAGE_SHIFT };
+    emit_patch(from->from, e->at);
+    c->flags = from->flags;
+    flags_save(c, &c->flags);
+    block_store_rip(c, from->target);
+    emit_constant(e, SCRATCH, t->edge_count++);
+    emit_jump(e, t->leave_link);
+}
+
+static void compile_insn(struct compile *c)
+{
+    bool branch = c->insn->attributes & SETS_RIP;
+    if (strcmp(c->row->name, "NOP") == 0)
+        return;
+    if (branch ? lower_branch(c) : lower_integer(c) || lower_vector(c)) {
+        memory_finish(c);
+        return;
+    }
+    compile_fallback(c);
+}
+
+void block_compile(struct compile *c, uint32_t id)
+{
+    const struct block *block = c->block;
+    struct emitter *e = &c->e;
+    struct translation *translation = c->translation;
+    translation->looks_at_flags = flags_analyse(c);
+    translation->checked = e->at;
+    compile_checks(c, id);
+    translation->entry = e->at;
+    emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), block->count);
+    uint8_t *budget = emit_jump_if(e, CONDITION_S, NULL);
+    c->flags = (struct flags_state){ .home = translation->looks_at_flags };
+    for (c->number = 0; c->number < block->count; c->number++) {
+        c->insn = &block->insns[c->number];
+        c->row = row_of(c->insn);
+        compile_insn(c);
+    }
+    c->number = block->count - 1u;
+    if (!(c->insn->attributes & SETS_RIP)) {
+        compile_fixup(c);
+        compile_edge(c, -1, c->linear + block->bytes, c->insn->attributes & ENDS_BLOCK);
+    }
+    for (unsigned i = 0; i < c->slow_count; i++)
+        compile_slow_path(c, &c->slow[i]);
+    compile_budget_stub(c, budget);
+    for (unsigned i = 0; i < c->edge_count; i++)
+        compile_exit(c, &c->edges[i]);
+    if (c->fixup) {
+        uint32_t address = (uint32_t)(uintptr_t)translator_running(c->translator, e->at);
+        memcpy(c->fixup, &address, 4);
+        c->flags = c->fixup_flags;
+        flags_save(c, &c->flags);
+        emit_jump(e, c->translator->leave_check);
+    }
+}

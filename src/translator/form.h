@@ -1,0 +1,55 @@
+/*
+ * Instructions with ModRM, passed on to the host with other registers and
+ * addresses; and the lowering functions by family.
+ */
+#ifndef TRANSLATOR_FORM_H
+#define TRANSLATOR_FORM_H
+
+#include "translator/compile.h"
+
+/* How an instruction with ModRM uses its operands. */
+struct form {
+    uint32_t op;            /* host opcode */
+    bool reg_read, reg_written, rm_read, rm_written;
+    bool no_reg;            /* ModRM.reg is an opcode extension */
+    uint8_t extension;
+    uint8_t reg_width, rm_width;
+    uint8_t immediate;      /* bytes */
+};
+
+/* A register operand: which guest register, AH..BH or not. */
+struct place {
+    unsigned guest;
+    bool high;
+};
+
+/* Whether the current instruction's r/m operand is in memory. */
+bool form_is_memory(const struct compile *c);
+/* The register operand `number` as insn.h gives it; `byte_form`: a place of a byte. */
+struct place form_place(unsigned number, unsigned width, bool byte_form);
+/* Guest registers that are written, as a mask. */
+unsigned form_written(const struct form *form, struct place reg, struct place rm, bool memory);
+/* Whether AH..BH can be encoded beside the other operand. */
+bool form_encodable(const struct compile *c, const struct form *form, struct place reg, struct place rm);
+/* Emits it; flags must have been prepared. */
+bool form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm);
+/* The host register for an operand, loaded into `scratch` if it lives in memory
+ * (and is read, or written in part); and back. */
+unsigned form_enter(struct compile *c, unsigned guest, unsigned scratch, bool read, unsigned width);
+void form_leave(struct compile *c, unsigned guest, unsigned host);
+unsigned form_immediate_bytes(unsigned width);
+
+/* A recipe whose first operand is the register `a`. */
+void form_recipe(struct compile *c, enum recipe recipe, struct place a);
+
+/* arithmetic.c, shift.c: each returns false when it cannot. */
+bool lower_alu(struct compile *c);
+bool lower_test(struct compile *c, bool constant, bool accumulator);
+bool lower_step(struct compile *c, bool up);
+bool lower_not_neg(struct compile *c, bool neg);
+bool lower_multiply(struct compile *c, bool constant);
+bool lower_multiply_accumulator(struct compile *c, unsigned extension);
+bool lower_divide(struct compile *c, bool is_signed);
+bool lower_shift(struct compile *c);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * What the files of the translator share beside compile.h: the code cache and
+ * its records.
+ */
+#ifndef TRANSLATOR_INTERNAL_H
+#define TRANSLATOR_INTERNAL_H
+
+#include "translator/compile.h"
+#include "translator/translator.h"
+
+#define PAGES_MAXIMUM (1u << 16)
+#define TRANSLATIONS_MAXIMUM (1u << 18)
+#define EDGES_MAXIMUM (1u << 20)
+#define SITES_MAXIMUM (1u << 21)
+#define PAGE_BUCKETS (1u << 14)
+#define BLOCK_CODE_MAXIMUM (32u << 10) /* host bytes that one block may need */
+
+/* A page of code at one linear address, for one MMU index. */
+struct code_page {
+    uint64_t linear;
+    uint32_t page;          /* backing page */
+    uint32_t id;
+    uint32_t hash_next;     /* index into pages, 0: none */
+    uint32_t page_next;     /* next one of the same backing page */
+    uint8_t index;
+};
+
+struct translation {
+    const struct block *block;
+    uint64_t linear;
+    uint8_t *entry;         /* after the checks */
+    uint8_t *checked;       /* for indirect jumps: SCRATCH holds the address */
+    uint32_t id;            /* of the code page */
+    uint8_t index;
+    bool looks_at_flags;
+};
+
+/* A direct jump of a translation. */
+struct edge {
+    uint64_t target;
+    uint8_t *from;          /* displacement to patch */
+    uint8_t *exit;          /* where it goes while it is not linked */
+    const struct translation *linked;
+    struct flags_state flags;
+    uint8_t index;
+    bool checked;           /* the target may be mapped elsewhere when it is taken */
+};
+
+/* A place that calls a handler. */
+struct site {
+    const struct translation *translation;
+    uint16_t insn;
+    bool load;
+    bool lowered;           /* a slow path, not a fallback */
+};
+
+/* Reasons to leave, as the code returns them. */
+enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER };
+
+struct translator {
+    struct engine *engine;
+    uint8_t *write, *run;   /* the two mappings */
+    size_t bytes;
+    uint8_t *at;            /* next free byte, in `write` */
+    uint8_t *first;         /* behind the common pieces */
+    /* Common pieces, in `write` */
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *slow_load, *vectors, *miss;
+    uint32_t threshold;
+    uint32_t next_id;
+    struct code_page *pages;
+    uint32_t page_count;
+    uint32_t *page_buckets; /* by hash of linear, page, index */
+    uint32_t *page_chains;  /* by backing page */
+    struct translation *translations;
+    uint32_t translation_count;
+    struct edge *edges;
+    uint32_t edge_count;
+    struct site *sites;
+    uint32_t site_count;
+    uint32_t pending_edge;  /* left through it, and its target was not there; 0: none */
+    uint64_t *row_fallbacks;
+    struct translator_statistics statistics;
+};
+
+typedef uint64_t enter_function(struct cpu *cpu, const void *code);
+
+static inline uint8_t *translator_running(const struct translator *t, const uint8_t *written)
+{
+    return t->run + (written - t->write);
+}
+
+/* The slot of a block's address in the tables of indirect jumps. */
+static inline unsigned translator_jump_slot(uint64_t linear)
+{
+    return (linear ^ linear >> 12) & (TRANSLATED_JUMPS - 1);
+}
+
+/* The arithmetic flags from the interpreter's form to translated.flags, and back. */
+void pieces_flags_to_home(struct cpu *cpu);
+void pieces_flags_from_home(struct cpu *cpu);
+
+/* Writes the common pieces to the start of the cache. (pieces.c) */
+void pieces_make(struct translator *translator);
+
+/* block.c */
+
+/* A guest register's place in memory, `above` bytes further up. */
+struct host_operand block_state_operand(unsigned guest, int32_t above);
+/* The word that tells whether the code page at `linear` may be entered. */
+struct host_operand block_code_id(unsigned index, uint64_t linear);
+/* RIP = linear. */
+void block_store_rip(struct compile *c, uint64_t linear);
+/* Compiles c->block for code page number `id`, at c->e. */
+void block_compile(struct compile *c, uint32_t id);
+
+#endif

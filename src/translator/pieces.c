@@ -1,0 +1,344 @@
+/*
+ * The common pieces of translated code: the way in and out, and the calls of
+ * handlers. A handler finds the vCPU as in the interpreter: registers, flags and
+ * the place in the block are stored before, and loaded again after.
+ */
+#include <string.h>
+
+#include "cpu/flags.h"
+#include "cpu/memory.h"
+#include "translator/internal.h"
+
+/* Flags between their three forms. */
+
+void pieces_flags_to_home(struct cpu *cpu)
+{
+    uint64_t f = flags_get(cpu);
+    cpu->translated.flags = (uint32_t)((f & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) << 8
+                                       | (f & FLAG_OF ? 1 : 0));
+}
+
+void pieces_flags_from_home(struct cpu *cpu)
+{
+    uint32_t home = cpu->translated.flags;
+    flags_put(cpu, (home >> 8 & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | (home & 1 ? FLAG_OF : 0));
+}
+
+/* Calls from translated code */
+
+/* Whether the handler looks at the flags or sets them. */
+static bool flags_used(const struct insn *insn)
+{
+    const struct opcode_row *row = row_of(insn);
+    return row->map == MAP_COUNT || row->flags_read || row->flags_written || insn->attributes & SETS_RIP
+           || insn->attributes & ENDS_BLOCK;
+}
+
+/* The instruction is as far as it got: what the slice was charged for the rest
+ * of the block comes back. */
+static uint64_t leave_at(struct cpu *cpu, const struct block *block, unsigned done, uint64_t reason)
+{
+    cpu->remaining += block->count - done;
+    cpu->current = cpu->block_start = cpu->block_end = NULL;
+    cpu->block_count = 0;
+    return reason;
+}
+
+/* One more than the block has: whoever ends the block (cpu_end_block) then
+ * shows, also at the last instruction. */
+static const struct insn *block_watch(const struct block *block)
+{
+    return block->insns + block->count + 1;
+}
+
+static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    const struct site *site = &t->sites[number];
+    const struct block *block = site->translation->block;
+    const struct insn *insn = &block->insns[site->insn];
+    if (site->lowered)
+        t->statistics.slow_paths++;
+    else
+        t->row_fallbacks[insn->row < opcode_row_count ? insn->row : 0]++;
+    cpu->s.gpr[RIP] = site->translation->linear;
+    cpu->block_start = block->insns;
+    cpu->block_end = block_watch(block);
+    cpu->block_count = block->count;
+    cpu->current = insn;
+    bool flags = flags_used(insn);
+    if (flags)
+        pieces_flags_from_home(cpu);
+    int status = insn->handler(cpu, insn);
+    if (flags)
+        pieces_flags_to_home(cpu);
+    if (status) {
+        cpu->s.gpr[RIP] = site->translation->linear + insn->end - insn->length;
+        return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+    }
+    bool ended = cpu->block_end != block_watch(block);
+    bool moved = cpu->attention || cpu->code_bytes != 8
+                 || cpu->tlb != &cpu->tlbs[site->translation->index];
+    if (ended || moved) {
+        cpu->s.gpr[RIP] = site->translation->linear + insn->end;
+        return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
+    }
+    cpu->current = cpu->block_start = cpu->block_end = NULL;
+    cpu->block_count = 0;
+    return LEAVE_NOT;
+}
+
+/* The same for an instruction that sets RIP. A repeated string instruction that
+ * has more to do is run again while the slice lasts. Where to go on is found in
+ * the table of indirect jumps. */
+static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    const struct site *site = &t->sites[number];
+    const struct block *block = site->translation->block;
+    const struct insn *insn = &block->insns[site->insn];
+    if (!site->lowered) {
+        t->statistics.fallbacks++;
+        t->row_fallbacks[insn->row < opcode_row_count ? insn->row : 0]++;
+    }
+    uint64_t start = site->translation->linear + insn->end - insn->length;
+    cpu->block_start = block->insns;
+    cpu->block_end = block_watch(block);
+    cpu->block_count = block->count;
+    cpu->current = insn;
+    pieces_flags_from_home(cpu);
+    for (;;) {
+        cpu->s.gpr[RIP] = site->translation->linear;
+        int status = insn->handler(cpu, insn);
+        if (status) {
+            pieces_flags_to_home(cpu);
+            cpu->s.gpr[RIP] = start;
+            return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+        }
+        if (cpu->attention || cpu->block_end != block_watch(block) || cpu->code_bytes != 8
+            || cpu->s.cr4 & CR4_LA57) {
+            pieces_flags_to_home(cpu);
+            return leave_at(cpu, block, block->count, LEAVE_HANDLER);
+        }
+        if (cpu->s.gpr[RIP] != start || cpu->remaining <= 0 || !(insn->attributes & STRING))
+            break;
+        cpu->remaining--;
+    }
+    pieces_flags_to_home(cpu);
+    leave_at(cpu, block, block->count, LEAVE_NOT);
+    uint64_t target = cpu->s.gpr[RIP];
+    cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
+    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
+    return LEAVE_NOT;
+}
+
+/* Only the load of the memory operand, if it is plain memory; otherwise the
+ * whole instruction, after which the block ends. */
+static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    const struct site *site = &t->sites[number];
+    const struct block *block = site->translation->block;
+    const struct insn *insn = &block->insns[site->insn];
+    t->statistics.slow_paths++;
+    cpu->s.gpr[RIP] = site->translation->linear;
+    cpu->block_start = block->insns;
+    cpu->block_end = block_watch(block);
+    cpu->block_count = block->count;
+    cpu->current = insn;
+    uint64_t address = insn_address(cpu, insn);
+    pieces_flags_from_home(cpu);
+    int status = memory_probe_read(cpu, insn->seg, address, insn->operand_bytes);
+    const uint8_t *host = status ? NULL : memory_fast_read(cpu, insn->seg, address, insn->operand_bytes);
+    if (host) {
+        cpu->translated.value = 0;
+        memcpy(&cpu->translated.value, host, insn->operand_bytes);
+        cpu->current = cpu->block_start = cpu->block_end = NULL;
+        cpu->block_count = 0;
+        return LEAVE_NOT;
+    }
+    if (!status)
+        status = insn->handler(cpu, insn);
+    pieces_flags_to_home(cpu);
+    if (status) {
+        cpu->s.gpr[RIP] = site->translation->linear + insn->end - insn->length;
+        return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+    }
+    if (!(insn->attributes & SETS_RIP))
+        cpu->s.gpr[RIP] = site->translation->linear + insn->end;
+    return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
+}
+
+/* Common pieces of code */
+
+static const uint8_t pinned_registers[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R12, R13 };
+static const uint8_t callee_saved[] = { HOST_RBX, HOST_RBP, HOST_R12, HOST_R13, HOST_R14, HOST_R15 };
+
+/* `above`: bytes on the stack below the vCPU. */
+static void store_registers(struct emitter *e, int32_t above)
+{
+    for (unsigned i = 0; i < sizeof pinned_registers; i++)
+        emit_store(e, 8, block_state_operand(pinned_registers[i], above), host_of(pinned_registers[i]));
+    emit_store(e, 8, operand_memory(VCPU, (int32_t)offsetof(struct cpu, remaining) + above), REMAINING);
+}
+
+static void load_registers(struct emitter *e, int32_t above)
+{
+    for (unsigned i = 0; i < sizeof pinned_registers; i++)
+        emit_load(e, 8, host_of(pinned_registers[i]), block_state_operand(pinned_registers[i], above));
+    emit_load(e, 8, REMAINING, operand_memory(VCPU, (int32_t)offsetof(struct cpu, remaining) + above));
+}
+
+/* Back to the caller of `enter`, with the reason in RAX. */
+static void return_to_caller(struct emitter *e)
+{
+    emit_load(e, 8, HOST_RSP, IN_VCPU(translated.host_stack));
+    for (unsigned i = sizeof callee_saved; i-- > 0;) {
+        if (callee_saved[i] >= 8)
+            emit_bytes(e, 0x41, 1);
+        emit_bytes(e, 0x58 | (callee_saved[i] & 7), 1); /* POP */
+    }
+    emit_bytes(e, 0xc3, 1);
+}
+
+/* XMM registers. `above` as for store_registers. */
+
+static struct host_operand vector_operand(unsigned number, int32_t above)
+{
+    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, s.vector) + 32 * number) + above);
+}
+
+static struct host_operand in_vcpu(size_t offset, int32_t above)
+{
+    return operand_memory(VCPU, (int32_t)offset + above);
+}
+
+/* If they are in the host's registers: to the state, and the host's MXCSR is
+ * the caller's again; `then` is left in translated.vectors. */
+static void store_vectors(struct emitter *e, int32_t above, int32_t then)
+{
+    struct host_operand where = in_vcpu(offsetof(struct cpu, translated.vectors), above);
+    emit_alu_constant(e, ALU_CMP, 4, where, 1);
+    uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+    for (unsigned i = 0; i < 16; i++)
+        emit_instruction(e, OP2(0x29), 4, i, vector_operand(i, above)); /* MOVAPS */
+    emit_instruction(e, OP2(0xae), 4, 3, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* STMXCSR */
+    emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, translated.host_mxcsr), above));
+    emit_store_constant(e, 4, where, then);
+    emit_patch(over, e->at);
+}
+
+static void load_vectors(struct emitter *e, int32_t above)
+{
+    for (unsigned i = 0; i < 16; i++)
+        emit_instruction(e, OP2(0x28), 4, i, vector_operand(i, above)); /* MOVAPS */
+    emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* LDMXCSR */
+    emit_store_constant(e, 4, in_vcpu(offsetof(struct cpu, translated.vectors), above), 1);
+}
+
+#define MXCSR_MASKS 0x1f80
+
+/* Called: loads them if no instruction could raise an exception. ZF is clear if so. */
+static uint8_t *vectors_piece(struct emitter *e)
+{
+    uint8_t *start = e->at, *refused[3];
+    emit_instruction(e, OP1(0xf7), 4, 0, in_vcpu(offsetof(struct cpu, s.cr0), 8)); /* TEST */
+    emit_bytes(e, CR0_TS | CR0_EM, 4);
+    refused[0] = emit_jump_if(e, CONDITION_NE, NULL);
+    emit_instruction(e, OP1(0xf7), 4, 0, in_vcpu(offsetof(struct cpu, s.cr4), 8));
+    emit_bytes(e, CR4_OSFXSR, 4);
+    refused[1] = emit_jump_if(e, CONDITION_E, NULL);
+    emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.mxcsr), 8));
+    emit_instruction(e, OP1(0xf7), 4, 2, operand_register(SCRATCH)); /* NOT */
+    emit_instruction(e, OP1(0xf7), 4, 0, operand_register(SCRATCH));
+    emit_bytes(e, MXCSR_MASKS, 4);
+    refused[2] = emit_jump_if(e, CONDITION_NE, NULL);
+    load_vectors(e, 8);
+    for (unsigned i = 0; i < 3; i++)
+        emit_patch(refused[i], e->at);
+    emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 0);
+    emit_bytes(e, 0xc3, 1);
+    return start;
+}
+
+/* What a piece does after its function: PIECE_AGAIN is PIECE_GO_ON with the XMM
+ * registers back where they were. */
+enum piece { PIECE_GO_ON, PIECE_AGAIN, PIECE_LOAD, PIECE_JUMP };
+
+/* A piece that calls `function` with the site in SCRATCH. When that does not
+ * want to leave, it goes on: behind the call, there with the value in SCRATCH, or
+ * at the block at RIP. */
+static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintptr_t function,
+                           enum piece piece)
+{
+    uint8_t *start = e->at;
+    bool again = piece == PIECE_AGAIN || piece == PIECE_LOAD;
+    store_registers(e, 8);
+    store_vectors(e, 8, again ? 2 : 0);
+    emit_lea(e, 8, HOST_RDI, operand_memory(VCPU, 8));
+    emit_constant(e, HOST_RSI, (uintptr_t)t);
+    emit_load(e, 4, HOST_RDX, operand_register(SCRATCH));
+    emit_alu_constant(e, ALU_SUB, 8, operand_register(VCPU), 8);
+    emit_constant(e, HOST_RAX, function);
+    emit_bytes(e, 0xd0ff, 2); /* CALL RAX */
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(VCPU), 8);
+    emit_test(e, 8, operand_register(HOST_RAX), HOST_RAX);
+    uint8_t *leaves = emit_jump_if(e, CONDITION_NE, NULL);
+    if (again) {
+        emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 2);
+        uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+        load_vectors(e, 8);
+        emit_patch(over, e->at);
+    }
+    load_registers(e, 8);
+    if (piece == PIECE_LOAD)
+        emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
+    if (piece == PIECE_JUMP) {
+        emit_lea(e, 8, VCPU, operand_memory(VCPU, 8));
+        emit_load(e, 8, SCRATCH, block_state_operand(RIP, 0));
+        emit_load(e, 8, SCRATCH2, IN_VCPU(translated.value));
+        emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
+    } else {
+        emit_bytes(e, 0xc3, 1);
+    }
+    emit_patch(leaves, e->at);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(VCPU), 8);
+    return_to_caller(e);
+    return start;
+}
+
+static uint8_t *leave_piece(struct emitter *e, unsigned reason)
+{
+    uint8_t *start = e->at;
+    store_registers(e, 0);
+    store_vectors(e, 0, 0);
+    emit_constant(e, HOST_RAX, reason);
+    return_to_caller(e);
+    return start;
+}
+
+void pieces_make(struct translator *t)
+{
+    struct emitter e = { t->write, t->write + t->bytes - 64, t->run - t->write };
+    t->enter = e.at;
+    for (unsigned i = 0; i < sizeof callee_saved; i++) {
+        if (callee_saved[i] >= 8)
+            emit_bytes(&e, 0x41, 1);
+        emit_bytes(&e, 0x50 | (callee_saved[i] & 7), 1); /* PUSH */
+    }
+    emit_store(&e, 8, operand_memory(HOST_RDI, (int32_t)offsetof(struct cpu, translated.host_stack)), HOST_RSP);
+    emit_load(&e, 8, HOST_RSP, operand_register(HOST_RDI));
+    emit_load(&e, 8, SCRATCH, operand_register(HOST_RSI));
+    load_registers(&e, 0);
+    emit_instruction(&e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
+    t->leave_check = leave_piece(&e, LEAVE_BUDGET);
+    t->leave_link = e.at;
+    emit_store(&e, 4, IN_VCPU(translated.edge), SCRATCH);
+    leave_piece(&e, LEAVE_LINK);
+    t->miss = e.at;
+    emit_store(&e, 8, block_state_operand(RIP, 0), SCRATCH);
+    leave_piece(&e, LEAVE_MISS);
+    t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
+    t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
+    t->vectors = vectors_piece(&e);
+    t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
+    t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, PIECE_LOAD);
+    t->first = t->at = e.at;
+}
