@@ -288,6 +288,24 @@ static void lar_lsl_verr_verw(void **state)
     assert_false(s->rflags & FLAG_ZF);
 }
 
+/* Each bit of a descriptor's base and limit belongs to one of them only. */
+static void bases_and_limits_by_bit(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    for (unsigned bit = 0; bit < 52; bit++) {
+        uint32_t base = bit < 32 ? 1u << bit : 0, limit = bit < 32 ? 0 : 1u << (bit - 32);
+        bench_descriptor(b, SPARE, base, limit, 0x93);
+        s->gpr[RAX] = SPARE;
+        assert_int_equal(EXECUTE(b, "\x8e\xe0"), 0); /* MOV fs, ax */
+        assert_int_equal(s->seg[FS].base, base);
+        assert_int_equal(s->seg[FS].limit, limit);
+        assert_int_equal(s->seg[FS].attributes, 0x93);
+    }
+}
+
 /* GDT, IDT and TSS above 4 GiB, where nothing lies at the lower half of the address. */
 static void tables_lie_in_the_upper_half(void **state)
 {
@@ -796,6 +814,7 @@ int main(void)
         BENCH_TEST(tables_are_loaded_and_stored),
         BENCH_TEST(ltr_makes_the_task_busy),
         BENCH_TEST(lar_lsl_verr_verw),
+        BENCH_TEST(bases_and_limits_by_bit),
         BENCH_TEST(tables_lie_in_the_upper_half),
         BENCH_TEST(real_mode_has_no_descriptors),
         BENCH_TEST(arpl_raises_rpl),
