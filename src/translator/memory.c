@@ -12,10 +12,12 @@ _Static_assert(sizeof(struct tlb_entry) == 1 << TLB_ENTRY_SHIFT, "the index is a
 
 static struct slow_path *slow_path(struct compile *c)
 {
-    struct slow_path *slow = &c->slow[c->slow_count - 1];
-    if (c->slow_count && slow->insn == c->number && !slow->load)
-        return slow;
-    slow = &c->slow[c->slow_count++];
+    if (c->slow_count) {
+        struct slow_path *last = &c->slow[c->slow_count - 1];
+        if (last->insn == c->number && !last->load)
+            return last;
+    }
+    struct slow_path *slow = &c->slow[c->slow_count++];
     *slow = (struct slow_path){ .insn = (uint16_t)c->number, .before = c->flags,
                                 .needed = c->need[c->number] != 0 };
     slow->before.live = false;
