@@ -476,6 +476,26 @@ static void iretq_keeps_bases(void **state)
     assert_int_equal(s->gpr[RAX], 0x1234);
 }
 
+/* A stack above 4 GiB, in memory of its own. */
+static void iretq_from_a_high_stack(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    const uint64_t frame[] = { 0x8100, CODE64_3, 0x202, 0x6000, DATA3 };
+
+    bench_long(b, 0);
+    bench_put(b, TABLES + 0x1000 + 8 * 4, (TABLES + 0x4000) | 7, 8);
+    bench_put(b, TABLES + 0x4000, (TABLES + 0x5000) | 7, 8);
+    bench_put(b, TABLES + 0x5000 + 8 * 6, 0x9000 | 7, 8); /* 100006000h */
+    for (unsigned i = 0; i < 5; i++)
+        bench_put(b, 0x9f00 + 8 * i, frame[i], 8);
+    s->gpr[RSP] = 0x100006f00;
+    bench_code(b, 0x8000, "\x48\xcf", 2);
+    assert_int_equal(run(b, 1), 0x8100);
+    assert_int_equal(s->cpl, 3);
+    assert_int_equal(s->gpr[RSP], 0x6000);
+}
+
 static void iretq_to_compatibility_mode(void **state)
 {
     struct cpu_bench *b = *state;
@@ -572,6 +592,7 @@ int main(void)
         BENCH_TEST(long_mode_ist_and_same_privilege),
         BENCH_TEST(iretq_returns_to_ring_3),
         BENCH_TEST(iretq_keeps_bases),
+        BENCH_TEST(iretq_from_a_high_stack),
         BENCH_TEST(iretq_to_compatibility_mode),
         BENCH_TEST(iretq_faults_leave_everything),
         BENCH_TEST(syscall_and_sysret),
