@@ -140,7 +140,8 @@ static int create_translator(struct machine *machine, struct error *error)
         return 0;
     machine->translator = translator_create(machine->engine, mib << 20,
                                             choice->kind == ENGINE_TRANSLATOR ? 1 : HOT);
-    if (!machine->translator)
+    /* A host that lends no executable memory interprets. */
+    if (!machine->translator && choice->kind == ENGINE_TRANSLATOR)
         return error_set(error, ERROR_MEMORY, "out of host memory for %zu MiB of translated code", mib);
     return 0;
 }
