@@ -98,10 +98,13 @@ static void arithmetic_from_memory(struct compile *c, const struct arithmetic *a
     struct emitter *e = &c->e;
     flags_prepare(c, 1u << a->reg.guest, true);
     memory_load(c, width);
-    emit_store(e, 8, IN_VCPU(translated.operand), SCRATCH);
     if (a->alu == ALU_ADC || a->alu == ALU_SBB) {
-        flags_load_carry(c); /* may use SCRATCH */
-        emit_load(e, 8, SCRATCH, IN_VCPU(translated.operand));
+        /* The recipe for CF uses SCRATCH, and may want the operand that was kept before. */
+        emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
+        flags_load_carry(c);
+        emit_load(e, 8, SCRATCH, IN_VCPU(translated.value));
+    } else {
+        emit_store(e, 8, IN_VCPU(translated.operand), SCRATCH);
     }
     unsigned host = form_enter(c, a->reg.guest, SCRATCH2, true, width);
     emit_alu(e, a->alu, width, host, operand_register(SCRATCH));

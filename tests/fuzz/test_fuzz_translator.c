@@ -174,6 +174,38 @@ static void put_form(struct program *p, const struct form *form)
     put(p, &value, immediate);
 }
 
+/* Arithmetic of many words: flags that live across memory operands which neither
+ * fault nor cross a page. */
+static void put_chain(struct program *p)
+{
+    static const uint8_t opcodes[] = {
+        0x03, 0x13, 0x13, 0x2b, 0x1b, 0x1b, 0x3b, 0x39, 0x85, 0x23, /* op r, m */
+        0x8b, 0x89, 0x8d, 0x01, 0x11, 0x03, 0x13, 0x1b, 0xff, 0xd1,
+    };
+    static const uint8_t bases[] = { RBX, RSI, RDI, R8, R9, R10, R13, R14 };
+    unsigned base = FUZZ_PICK(&p->fuzz, bases);
+    uint32_t address = DATA + fuzz_below(&p->fuzz, 3) * PAGE_BYTES + fuzz_below(&p->fuzz, 3900);
+    put8(p, base >= 8 ? 0x49 : 0x48);
+    put8(p, 0xc7);
+    put8(p, 0xc0 | (base & 7));
+    put32(p, address);
+    for (unsigned i = 3 + fuzz_below(&p->fuzz, 5); i-- > 0 && p->at + 8 < p->limit;) {
+        uint8_t opcode = FUZZ_PICK(&p->fuzz, opcodes);
+        unsigned reg = opcode >= 0xd1 ? fuzz_below(&p->fuzz, 2) : any_register(p);
+        if (reg == base && opcode < 0xd1)
+            reg = base ^ 1;
+        bool memory = opcode == 0x8d || !fuzz_one_in(&p->fuzz, 3);
+        unsigned rm = memory || fuzz_one_in(&p->fuzz, 3) ? base : any_register(p);
+        if (!memory && rm == base)
+            rm = RAX;
+        put8(p, 0x40 | (fuzz_one_in(&p->fuzz, 5) ? 0 : 8) | (reg & 8) >> 1 | rm >> 3);
+        put8(p, opcode);
+        put8(p, (memory ? 0x40 : 0xc0) | (reg & 7) << 3 | (rm & 7));
+        if (memory)
+            put8(p, fuzz_below(&p->fuzz, 120));
+    }
+}
+
 /* SETcc, CMOVcc, Jcc over a few bytes or back by some. */
 static void put_condition(struct program *p, const uint8_t *start)
 {
@@ -233,7 +265,9 @@ static void put_piece(struct program *p, unsigned number)
             put_other(p);
         else if (kind == 8 && fuzz_one_in(&p->fuzz, 8))
             put_self_write(p);
-        else if (kind == 9)
+        else if (kind < 12)
+            put_chain(p);
+        else if (kind == 12)
             put_base(p, any_register(p));
         else
             put_form(p, &FUZZ_PICK(&p->fuzz, forms));
@@ -318,6 +352,9 @@ static struct cpu_bench *make_bench(const struct program *p)
     b->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     b->cpu->s.mxcsr = p->fuzz.state & 64 ? 0x1f80 : 0x1f80 & ~(p->fuzz.state & 0x1f80);
     physmem_write(&b->memory, CODE, p->bytes, sizeof p->bytes);
+    struct fuzz values = { p->fuzz.state };
+    for (unsigned i = 0; i < DATA_PAGES * PAGE_BYTES; i += 8)
+        bench_put(b, DATA + i, fuzz_value(&values), 8);
     physmem_write(&b->memory, HANDLER, handler_code, sizeof handler_code - 1);
     for (unsigned i = 0; i < PIECES; i++)
         bench_put(b, TABLE + 8 * i, CODE + i * PIECE_BYTES, 8);
