@@ -168,14 +168,16 @@ void segment_drop_inner(struct cpu *cpu)
     static const uint8_t data_segments[] = { ES, DS, FS, GS };
 
     for (unsigned i = 0; i < ARRAY_SIZE(data_segments); i++) {
-        const struct segment *segment = &cpu->s.seg[data_segments[i]];
-        if (segment_is_present(segment) && segment_dpl(segment) < cpu->s.cpl
-            && !segment_is_conforming(segment)) {
+        struct segment *segment = &cpu->s.seg[data_segments[i]];
+        if (!segment_is_present(segment)) {
+            /* Null already: its low bits do not survive. */
+            segment->selector = 0;
+        } else if (segment_dpl(segment) < cpu->s.cpl && !segment_is_conforming(segment)) {
             /* Unlike a load of null, this leaves the base: 64-bit code of the
              * outer level still adds it to FS and GS. */
             uint64_t base = segment->base;
             segment_load_null(cpu, data_segments[i], 0);
-            cpu->s.seg[data_segments[i]].base = base;
+            segment->base = base;
             cpu_update_segment(cpu, data_segments[i]);
         }
     }

@@ -100,7 +100,7 @@ void segment_load_null(struct cpu *cpu, unsigned seg, uint16_t selector);
 void segment_enter_code(struct cpu *cpu, const struct segment *code, unsigned cpl);
 
 /* After a return to an outer privilege: data segments it may not use are
- * made null. */
+ * made null, and null selectors 0. */
 void segment_drop_inner(struct cpu *cpu);
 
 /* The full check of an access of `bytes` (>= 1) at `offset` of cpu->access

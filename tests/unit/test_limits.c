@@ -182,6 +182,36 @@ static void outer_return_drops_inner_segments(void **state)
     }
 }
 
+/* A null selector's low bits do not survive a return to privilege 3, though
+ * FS's base does; a return to the same privilege leaves both. */
+static void outer_return_clears_null_selectors(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    static const uint8_t data_segments[] = { ES, DS, FS, GS };
+
+    for (unsigned n = 0; n < 4 * 2 * 2; n++) {
+        bool iret = n & 4, outer = n & 8;
+        bench_protected(b, 0);
+        for (unsigned i = 0; i < ARRAY_SIZE(data_segments); i++)
+            segment_load_null(b->cpu, data_segments[i], n & 3);
+        s->seg[FS].base = 0x12345678;
+        bench_code(b, 0x8000, iret ? "\xcf" : "\xcb", 1);
+        s->gpr[RSP] = 0x6f00;
+        bench_put(b, 0x6f00, 0x9000, 4);
+        bench_put(b, 0x6f04, outer ? CODE3 : CODE0, 4);
+        bench_put(b, 0x6f08, iret ? FLAG_1 : 0x5000, 4);
+        bench_put(b, 0x6f0c, iret ? 0x5000 : DATA3, 4);
+        bench_put(b, 0x6f10, DATA3, 4);
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, 1);
+        assert_int_equal(s->gpr[RIP], 0x9000);
+        for (unsigned i = 0; i < ARRAY_SIZE(data_segments); i++)
+            assert_int_equal(s->seg[data_segments[i]].selector, outer ? 0 : n & 3);
+        assert_int_equal(s->seg[FS].base, 0x12345678);
+    }
+}
+
 static void call_gates_copy_parameters(void **state)
 {
     struct cpu_bench *b = *state;
@@ -284,6 +314,7 @@ int main(void)
         BENCH_TEST(rights_in_protected_mode),
         BENCH_TEST(borders_in_v86_mode),
         BENCH_TEST(outer_return_drops_inner_segments),
+        BENCH_TEST(outer_return_clears_null_selectors),
         BENCH_TEST(call_gates_copy_parameters),
         BENCH_TEST(inner_stack_of_16_bits),
         BENCH_TEST(iret_lets_nmis_in_even_when_it_faults),
