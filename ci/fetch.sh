@@ -2,8 +2,8 @@
 # Downloads Debian packages by name and unpacks them, without installing:
 #     ci/fetch.sh NAME...
 # prints, for each, the directory that holds its files (build/packages/NAME).
-# linux-image-amd64 and linux-image-cloud-amd64 stand for the kernel package
-# that they depend on.
+# linux-image-amd64, linux-image-cloud-amd64 and linux-source stand for the
+# package that they depend on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 packages=$PWD/build/packages
@@ -20,9 +20,9 @@ update_once() {
 # The package that carries the files of $1.
 resolve() {
     case $1 in
-    linux-image-*amd64)
+    linux-image-*amd64 | linux-source)
         apt-cache show --no-all-versions "$1" 2>/dev/null |
-            sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' | head -n 1 ;;
+            sed -n 's/^Depends: \(linux-[^ ,]*\).*/\1/p' | head -n 1 ;;
     *)
         if apt-cache show --no-all-versions "$1" >/dev/null 2>&1; then echo "$1"; fi ;;
     esac
