@@ -469,7 +469,11 @@ static void execute_watched(struct cpu *cpu, const struct block *block)
     uint64_t hit = s->rflags & FLAG_RF || !(s->dr[7] & 0xff) ? 0 : debug_register_break(cpu, start);
     bool trap = s->rflags & FLAG_TF, shadowed = s->shadow_mov_ss;
     if (hit && (!shadowed || cpu_model_is_amd(cpu->model))) {
-        debug_trap(cpu, hit); /* on Intel's, MOV SS holds back also these */
+        /* On Intel's, MOV SS holds back also these; on AMD's they end its shadow,
+         * and one exception reports what waited in it too. */
+        hit |= s->pending_debug;
+        s->pending_debug = s->shadow_sti = s->shadow_mov_ss = 0;
+        debug_trap(cpu, hit);
         return;
     }
     uint64_t pending = s->pending_debug, next = s->gpr[RIP] + insn->length;

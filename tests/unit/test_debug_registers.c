@@ -352,6 +352,24 @@ static void int1_reports_the_watch_of_mov_ss(void **state)
     assert_int_equal(s->gpr[RIP], HANDLER + 1);
 }
 
+static void amd_breakpoint_reports_the_watch_of_mov_ss(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = prepare(b, "\x8e\x15\x00\x20\x01\x00\x90", 7);
+
+    assert_int_equal(cpu_model_parse(&b->model, "max,vendor=AuthenticAMD", 1, NULL), 0);
+    bench_put(b, 0x12000, DATA0, 2);
+    s->dr[0] = 0x12000;
+    s->dr[1] = 0x8006;
+    s->dr[7] |= ENABLE(0) | ENABLE(1) | ON_ACCESS(0, 2);
+    cpu_restored(b->cpu);
+    assert_int_equal(run_to_debug(b, 2), 0x8006);
+    assert_int_equal(s->dr[6], 0xffff0ff3);
+    assert_int_equal(s->shadow_mov_ss, 0);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], HANDLER + 1);
+}
+
 static void int1_leaves_dr6_alone(void **state)
 {
     struct cpu_bench *b = *state;
@@ -469,6 +487,7 @@ int main(void)
         BENCH_TEST(watch_of_mov_ss_comes_inside_the_handler_of_int3),
         BENCH_TEST(watch_of_mov_ss_comes_inside_the_handler_of_a_fault),
         BENCH_TEST(int1_reports_the_watch_of_mov_ss),
+        BENCH_TEST(amd_breakpoint_reports_the_watch_of_mov_ss),
         BENCH_TEST(int1_leaves_dr6_alone),
         BENCH_TEST(only_the_first_of_several_loads_of_ss_has_a_shadow),
         BENCH_TEST(shadow_hides_the_breakpoint_behind_mov_ss),
