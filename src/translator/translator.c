@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "cpu/memory.h"
 #include "translator/internal.h"
@@ -225,21 +224,20 @@ bool translator_available(void)
     return __builtin_cpu_supports("bmi2");
 }
 
+/* Two mappings of the same pages. Not of a file: a limit on the size of files
+ * is none on code. */
 static bool map_cache(struct translator *t)
 {
-    int file = memfd_create("groundhog-code", MFD_CLOEXEC);
-    if (file < 0)
+    void *run = mmap(NULL, t->bytes, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0);
+    if (run == MAP_FAILED)
         return false;
-    if (ftruncate(file, (off_t)t->bytes) == 0) {
-        t->write = mmap(NULL, t->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-        t->run = mmap(NULL, t->bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, file, 0);
-    }
-    close(file);
-    if (t->write == MAP_FAILED)
-        t->write = NULL;
-    if (t->run == MAP_FAILED)
-        t->run = NULL;
-    return t->write && t->run;
+    t->run = run;
+    void *write = mremap(run, 0, t->bytes, MREMAP_MAYMOVE);
+    if (write == MAP_FAILED)
+        return false;
+    t->write = write;
+    return mprotect(run, t->bytes, PROT_READ | PROT_EXEC) == 0;
 }
 
 struct translator *translator_create(struct engine *engine, size_t cache_bytes, uint32_t threshold)
