@@ -41,13 +41,16 @@ collect() {
 
 # The data: text and machine code of the kernel's package, keys and what they signed.
 make_data() {
-    local data=$user/data openssl name
-    openssl() { host_run "$user/lib/ld-linux-x86-64.so.2" --library-path "$user/lib" "$user/bin/openssl" "$@"; }
-    zcat "$kernel_files"/usr/share/doc/linux-image-*/changelog.gz | head -c 700000 |
+    local data=$user/data name
+    openssl() {
+        host_run "$user/lib/ld-linux-x86-64.so.2" --library-path "$user/lib" \
+            "$user/bin/openssl" "$@"
+    }
+    zcat "$kernel_files"/usr/share/doc/linux-image-*/changelog.gz | head -c 450000 |
         sed '$d' | tr -d '\001' >"$data/text"
     find "$kernel_files" -name nf_tables.ko -exec cp {} "$data/module" \;
     cat "$data/text" "$data/module" "$kernel_files"/boot/config-* >"$data/big"
-    tail -c +500001 "$data/big" | head -c 400000 >"$data/half"
+    tail -c +300001 "$data/big" | head -c 250000 >"$data/half"
     openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$data/rsa.key"
     openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$data/ec.key"
     for name in ed25519 x25519; do openssl genpkey -algorithm $name -out "$data/$name.key"; done
@@ -77,7 +80,8 @@ sets() { [ "$1" != max ] || echo "$capability_sets"; }
 on_host() { # MODEL
     fma "$1"
     host_run GLIBC_TUNABLES=$tunables user="$user" tmp="$WORK/tmp" stress=0 parts="${PARTS:-}" \
-        capability_sets="$(sets "$1")" "$WORK/bin/busybox" sh tests/replay/userland >"$WORK/host.$1" 2>&1
+        capability_sets="$(sets "$1")" "$WORK/bin/busybox" sh tests/replay/userland \
+        >"$WORK/host.$1" 2>&1
     ! grep -E 'not found|applet|unrecognized|Usage|rror:|differ' "$WORK/host.$1" &&
         [ -n "${PARTS:-}" ] || [ "$(wc -l <"$WORK/host.$1")" -ge 120 ] || fail "the host's results"
 }
