@@ -67,10 +67,7 @@ static struct host_operand jump_table(const struct compile *c)
 void compile_indirect(struct compile *c)
 {
     struct emitter *e = &c->e;
-    /* RORX SCRATCH2, SCRATCH, 12 */
-    emit_bytes(e, 0xf07b43c4, 4);
-    emit_bytes(e, 0xd3, 1);
-    emit_bytes(e, 12, 1);
+    emit_rorx(e, SCRATCH2, SCRATCH, 12);
     emit_alu(e, ALU_XOR, 4, SCRATCH2, operand_register(SCRATCH));
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), TRANSLATED_JUMPS - 1);
     emit_load(e, 4, SCRATCH2, jump_table(c));

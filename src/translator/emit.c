@@ -106,6 +106,16 @@ void emit_store_constant(struct emitter *e, unsigned width, struct host_operand 
     emit_bytes(e, (uint32_t)value, width == 8 ? 4 : width);
 }
 
+void emit_rorx(struct emitter *e, unsigned reg, unsigned from, unsigned count)
+{
+    byte(e, 0xc4);
+    byte(e, (reg & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 3); /* VEX: 0F 3A */
+    byte(e, 0xfb);                                                   /* W1, F2 */
+    byte(e, 0xf0);
+    byte(e, 0xc0 | (reg & 7) << 3 | (from & 7));
+    byte(e, count);
+}
+
 void emit_lea(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm)
 {
     emit_instruction(e, OP1(0x8d), width, reg, rm);

@@ -75,6 +75,8 @@ void emit_store(struct emitter *e, unsigned width, struct host_operand rm, unsig
 void emit_constant(struct emitter *e, unsigned reg, uint64_t value);
 /* MOV of a sign-extended constant to memory. */
 void emit_store_constant(struct emitter *e, unsigned width, struct host_operand rm, int32_t value);
+/* reg = from rotated right by `count`, without a look at flags (BMI2). */
+void emit_rorx(struct emitter *e, unsigned reg, unsigned from, unsigned count);
 void emit_lea(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm);
 /* reg = reg op rm, and rm = rm op value. */
 void emit_alu(struct emitter *e, enum alu alu, unsigned width, unsigned reg, struct host_operand rm);

@@ -105,10 +105,7 @@ static struct host_operand in_tlb(const struct compile *c, size_t field)
 static void look_up(struct compile *c, unsigned bytes, bool write, unsigned alignment)
 {
     struct emitter *e = &c->e;
-    /* RORX SCRATCH2, SCRATCH, 12 - 5 */
-    emit_bytes(e, 0xf07b43c4, 4);
-    emit_bytes(e, 0xd3, 1);
-    emit_bytes(e, PAGE_SHIFT - TLB_ENTRY_SHIFT, 1);
+    emit_rorx(e, SCRATCH2, SCRATCH, PAGE_SHIFT - TLB_ENTRY_SHIFT);
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
     /* What is aligned does not cross a page. */
     if (bytes > alignment)

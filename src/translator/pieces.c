@@ -34,13 +34,29 @@ static bool flags_used(const struct insn *insn)
            || insn->attributes & ENDS_BLOCK;
 }
 
+static void count_call(struct translator *t, const struct site *site, const struct insn *insn)
+{
+    if (site->lowered) {
+        t->statistics.slow_paths++;
+        return;
+    }
+    t->statistics.fallbacks++;
+    t->row_fallbacks[insn->row < opcode_row_count ? insn->row : 0]++;
+}
+
+/* No instruction runs. */
+static void leave_handler(struct cpu *cpu)
+{
+    cpu->current = cpu->block_start = cpu->block_end = NULL;
+    cpu->block_count = 0;
+}
+
 /* The instruction is as far as it got: what the slice was charged for the rest
  * of the block comes back. */
 static uint64_t leave_at(struct cpu *cpu, const struct block *block, unsigned done, uint64_t reason)
 {
     cpu->remaining += block->count - done;
-    cpu->current = cpu->block_start = cpu->block_end = NULL;
-    cpu->block_count = 0;
+    leave_handler(cpu);
     return reason;
 }
 
@@ -51,20 +67,24 @@ static const struct insn *block_watch(const struct block *block)
     return block->insns + block->count + 1;
 }
 
+/* The vCPU as the interpreter has it while the site's instruction runs. */
+static void enter_handler(struct cpu *cpu, const struct site *site)
+{
+    const struct block *block = site->translation->block;
+    cpu->s.gpr[RIP] = site->translation->linear;
+    cpu->block_start = block->insns;
+    cpu->block_end = block_watch(block);
+    cpu->block_count = block->count;
+    cpu->current = &block->insns[site->insn];
+}
+
 static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     const struct site *site = &t->sites[number];
     const struct block *block = site->translation->block;
     const struct insn *insn = &block->insns[site->insn];
-    if (site->lowered)
-        t->statistics.slow_paths++;
-    else
-        t->row_fallbacks[insn->row < opcode_row_count ? insn->row : 0]++;
-    cpu->s.gpr[RIP] = site->translation->linear;
-    cpu->block_start = block->insns;
-    cpu->block_end = block_watch(block);
-    cpu->block_count = block->count;
-    cpu->current = insn;
+    count_call(t, site, insn);
+    enter_handler(cpu, site);
     bool flags = flags_used(insn);
     if (flags)
         pieces_flags_from_home(cpu);
@@ -82,8 +102,7 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
         cpu->s.gpr[RIP] = site->translation->linear + insn->end;
         return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
     }
-    cpu->current = cpu->block_start = cpu->block_end = NULL;
-    cpu->block_count = 0;
+    leave_handler(cpu);
     return LEAVE_NOT;
 }
 
@@ -95,15 +114,9 @@ static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number
     const struct site *site = &t->sites[number];
     const struct block *block = site->translation->block;
     const struct insn *insn = &block->insns[site->insn];
-    if (!site->lowered) {
-        t->statistics.fallbacks++;
-        t->row_fallbacks[insn->row < opcode_row_count ? insn->row : 0]++;
-    }
+    count_call(t, site, insn);
     uint64_t start = site->translation->linear + insn->end - insn->length;
-    cpu->block_start = block->insns;
-    cpu->block_end = block_watch(block);
-    cpu->block_count = block->count;
-    cpu->current = insn;
+    enter_handler(cpu, site);
     pieces_flags_from_home(cpu);
     for (;;) {
         cpu->s.gpr[RIP] = site->translation->linear;
@@ -137,12 +150,8 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     const struct site *site = &t->sites[number];
     const struct block *block = site->translation->block;
     const struct insn *insn = &block->insns[site->insn];
-    t->statistics.slow_paths++;
-    cpu->s.gpr[RIP] = site->translation->linear;
-    cpu->block_start = block->insns;
-    cpu->block_end = block_watch(block);
-    cpu->block_count = block->count;
-    cpu->current = insn;
+    count_call(t, site, insn);
+    enter_handler(cpu, site);
     uint64_t address = insn_address(cpu, insn);
     pieces_flags_from_home(cpu);
     int status = memory_probe_read(cpu, insn->seg, address, insn->operand_bytes);
@@ -150,8 +159,7 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     if (host) {
         cpu->translated.value = 0;
         memcpy(&cpu->translated.value, host, insn->operand_bytes);
-        cpu->current = cpu->block_start = cpu->block_end = NULL;
-        cpu->block_count = 0;
+        leave_handler(cpu);
         return LEAVE_NOT;
     }
     if (!status)
