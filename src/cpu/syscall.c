@@ -5,10 +5,9 @@
  * As on Intel's processors: SYSCALL and SYSRET exist only in 64-bit code, and
  * SYSRET with a non-canonical RCX faults before privilege changes. As on AMD's,
  * for a model of that vendor (AMD64 manual vol. 3): they exist in compatibility
- * mode and in protected mode too, and SYSENTER and SYSEXIT do not in long mode.
- *
- * Not modelled: AMD's SYSRET leaves the attributes of SS alone, and takes a
- * non-canonical RCX, which faults in ring 3.
+ * mode and in protected mode too, and SYSENTER and SYSEXIT do not in long mode;
+ * SYSRET leaves all of SS but its selector alone, and takes a non-canonical
+ * RCX, where the fetch then faults in ring 3.
  */
 #include "cpu/segment.h"
 #include "cpu/system.h"
@@ -16,7 +15,7 @@
 #define CODE_RIGHTS (SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED)
 #define DATA_RIGHTS (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED)
 
-/* Flat CS and SS, not read from any table. */
+/* Flat CS and SS, not read from any table. The RPL of SS is what it happens to be. */
 static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool wide)
 {
     uint16_t dpl = (uint16_t)(cpl << SEGMENT_DPL_SHIFT);
@@ -24,8 +23,7 @@ static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, 
                             (uint16_t)(CODE_RIGHTS | SEGMENT_G | dpl
                                        | (wide ? SEGMENT_L : SEGMENT_DB)) };
 
-    cpu->s.seg[SS] = (struct segment){ 0, 0xffffffff, (uint16_t)((ss & 0xfffcu) | cpl),
-                                       (uint16_t)(DATA_RIGHTS | SEGMENT_G | SEGMENT_DB | dpl) };
+    cpu->s.seg[SS] = (struct segment){ 0, 0xffffffff, ss, (uint16_t)(DATA_RIGHTS | SEGMENT_G | SEGMENT_DB | dpl) };
     segment_enter_code(cpu, &code, cpl);
     if (!wide)
         cpu_update_segment(cpu, SS);
@@ -35,14 +33,14 @@ static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, 
 static int syscall_legacy(struct cpu *cpu, const struct insn *insn)
 {
     struct cpu_state *s = &cpu->s;
-    uint16_t selector = (uint16_t)(s->star >> 32 & 0xfffc);
+    uint16_t selector = (uint16_t)(s->star >> 32);
 
     if (!cpu_uses_descriptors(cpu))
         return cpu_raise(cpu, VECTOR_UD);
     s->gpr[RCX] = insn_next(cpu, insn);
     s->gpr[RIP] = (uint32_t)s->star;
     s->rflags &= ~(FLAG_VM | FLAG_IF | FLAG_RF);
-    enter_flat(cpu, selector, (uint16_t)(selector + 8), 0, false);
+    enter_flat(cpu, selector & 0xfffc, (uint16_t)(selector + 8), 0, false);
     return 0;
 }
 
@@ -60,26 +58,41 @@ int exec_syscall(struct cpu *cpu, const struct insn *insn)
     s->gpr[R11] = rflags & ~FLAG_RF;
     s->gpr[RIP] = cpu_code64(cpu) ? s->lstar : s->cstar;
     flags_from_rflags(cpu, rflags & ~s->sfmask & ~FLAG_RF);
-    enter_flat(cpu, selector & 0xfffc, (uint16_t)((selector & 0xfffc) + 8), 0, true);
+    enter_flat(cpu, selector & 0xfffc, (uint16_t)(selector + 8), 0, true);
     return 0;
+}
+
+/* SS as it was but for the selector that was loaded. */
+static void keep_stack(struct cpu *cpu, const struct segment *before)
+{
+    uint16_t selector = cpu->s.seg[SS].selector;
+
+    cpu->s.seg[SS] = *before;
+    cpu->s.seg[SS].selector = selector;
+    cpu_update_segment(cpu, SS);
 }
 
 int exec_sysret(struct cpu *cpu, const struct insn *insn)
 {
     struct cpu_state *s = &cpu->s;
-    bool wide = insn->operand_bytes == 8;
+    bool wide = insn->operand_bytes == 8, amd = cpu_model_is_amd(cpu->model);
     uint16_t selector = (uint16_t)(s->star >> 48);
+    struct segment ss = s->seg[SS];
 
     if (!(s->efer & EFER_SCE))
         return cpu_raise(cpu, VECTOR_UD);
-    if (!cpu_protected(cpu) || s->cpl != 0 || (wide && !cpu_canonical(cpu, s->gpr[RCX])))
+    if (!cpu_protected(cpu) || s->cpl != 0)
+        return cpu_raise_gp0(cpu);
+    if (wide && !amd && !cpu_canonical(cpu, s->gpr[RCX]))
         return cpu_raise_gp0(cpu);
     s->gpr[RIP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
     if (cpu_code64(cpu))
         flags_from_rflags(cpu, s->gpr[R11] & 0x3c7fd7);
     else
         s->rflags |= FLAG_IF;
-    enter_flat(cpu, (uint16_t)((selector + (wide ? 16 : 0)) | 3), (uint16_t)(selector + 8), 3, wide);
+    enter_flat(cpu, (uint16_t)((selector + (wide ? 16 : 0)) | 3), (uint16_t)(selector + 8) | 3, 3, wide);
+    if (amd)
+        keep_stack(cpu, &ss);
     if (s->rflags & FLAG_TF)
         s->pending_debug |= DR6_BS; /* as if of the SYSCALL that is returned from */
     cpu_events_unmasked(cpu);
@@ -124,7 +137,7 @@ int exec_sysexit(struct cpu *cpu, const struct insn *insn)
     s->gpr[RSP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
     s->gpr[RIP] = wide ? s->gpr[RDX] : (uint32_t)s->gpr[RDX];
     selector = (uint16_t)(selector + (wide ? 32 : 16));
-    enter_flat(cpu, selector | 3, (uint16_t)(selector + 8), 3, wide);
+    enter_flat(cpu, selector | 3, (uint16_t)(selector + 8) | 3, 3, wide);
     cpu_events_unmasked(cpu);
     return 0;
 }
