@@ -3,8 +3,6 @@
  * vol. 1, section 18.5)
  *
  * Breakpoints on instructions and data are matched in debug.c.
- *
- * Not modelled: records of branches (LBR).
  */
 #include "cpu/segment.h"
 #include "cpu/system.h"

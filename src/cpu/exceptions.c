@@ -350,11 +350,11 @@ static bool resumes(const struct exception *exception)
     }
 }
 
-/* What #DB switches off: general detect, branch records, steps of branches. */
+/* What #DB switches off: general detect and steps of branches. */
 static void end_debugging(struct cpu *cpu)
 {
     cpu->s.dr[7] &= ~DR7_GD;
-    cpu->s.debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
+    cpu->s.debugctl &= ~DEBUGCTL_BTF;
 }
 
 /* What an exception does before its delivery is tried. */

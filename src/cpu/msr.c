@@ -5,7 +5,10 @@
  * Memory types (PAT, MTRR) are kept and do nothing. Machine-check banks exist
  * and never report. MSRs that are not listed raise #GP(0) and give a notice.
  *
- * Not modelled: performance counters, LBR, power and thermal MSRs.
+ * Not modelled: performance counters, power and thermal MSRs, and records of
+ * branches: no model's CPUID tells of a format of theirs (PDCM is clear).
+ * DEBUGCTL.LBR can be written and stays 0; Intel's stacks of records are absent;
+ * the four registers that all of AMD's processors have stay 0.
  */
 #include "cpu/msr.h"
 
@@ -78,6 +81,30 @@ static int write_device(struct cpu *cpu, uint32_t number, uint64_t value)
     return 0;
 }
 
+/* Those of the memory type ranges, as `plain` below. */
+static uint64_t *mtrr(struct cpu *cpu, uint32_t number, uint64_t *valid)
+{
+    struct cpu_state *s = &cpu->s;
+
+    if (!cpu_has(cpu, FEATURE_MTRR))
+        return NULL;
+    switch (number) {
+    case MSR_MTRR_DEF_TYPE: *valid = MTRR_DEF_VALID; return &s->mtrr_def_type;
+    case MSR_MTRR_FIX64K: return &s->mtrr_fixed[0];
+    case MSR_MTRR_FIX16K_80000: return &s->mtrr_fixed[1];
+    case MSR_MTRR_FIX16K_A0000: return &s->mtrr_fixed[2];
+    default: break;
+    }
+    if (number >= MSR_MTRR_FIX4K_C0000 && number < MSR_MTRR_FIX4K_C0000 + 8)
+        return &s->mtrr_fixed[3 + number - MSR_MTRR_FIX4K_C0000];
+    if (number < MSR_MTRR_BASE0 || number >= MSR_MTRR_BASE0 + 2 * MTRR_VARIABLE)
+        return NULL;
+    uint64_t address = (1ull << cpu->model->physical_bits) - 1;
+    unsigned index = (number - MSR_MTRR_BASE0) / 2;
+    *valid = address & (number & 1 ? ~0x7ffull : ~0xf00ull);
+    return number & 1 ? &s->mtrr_mask[index] : &s->mtrr_base[index];
+}
+
 /* The place of a plain 64-bit MSR in the state, NULL when it is not one.
  * *valid: the bits that a write may set. */
 static uint64_t *plain(struct cpu *cpu, uint32_t number, uint64_t *valid)
@@ -90,30 +117,18 @@ static uint64_t *plain(struct cpu *cpu, uint32_t number, uint64_t *valid)
     case MSR_SFMASK: *valid = 0xffffffff; return &s->sfmask;
     case MSR_SYSENTER_CS: *valid = 0xffffffff; return &s->sysenter_cs;
     case MSR_MISC_ENABLE: *valid = MISC_ENABLE_VALID; return &s->misc_enable;
-    case MSR_DEBUGCTL: *valid = 3; return &s->debugctl;
+    case MSR_DEBUGCTL: return &s->debugctl;
     case MSR_MCG_STATUS: *valid = 7; return &s->mcg_status;
     case MSR_MCG_CTL: return &s->mcg_ctl;
-    case MSR_MTRR_DEF_TYPE: *valid = MTRR_DEF_VALID; return &s->mtrr_def_type;
-    case MSR_MTRR_FIX64K: return &s->mtrr_fixed[0];
-    case MSR_MTRR_FIX16K_80000: return &s->mtrr_fixed[1];
-    case MSR_MTRR_FIX16K_A0000: return &s->mtrr_fixed[2];
     case MSR_TSC_AUX: *valid = 0xffffffff; return &s->tsc_aux;
     case MSR_XSS:
         *valid = 0;
         return cpu_has(cpu, FEATURE_XSAVES) ? &s->xss : NULL;
     default: break;
     }
-    if (number >= MSR_MTRR_FIX4K_C0000 && number < MSR_MTRR_FIX4K_C0000 + 8)
-        return &s->mtrr_fixed[3 + number - MSR_MTRR_FIX4K_C0000];
-    if (number >= MSR_MTRR_BASE0 && number < MSR_MTRR_BASE0 + 2 * MTRR_VARIABLE) {
-        uint64_t address = (1ull << cpu->model->physical_bits) - 1;
-        unsigned index = (number - MSR_MTRR_BASE0) / 2;
-        *valid = address & (number & 1 ? ~0x7ffull : ~0xf00ull);
-        return number & 1 ? &s->mtrr_mask[index] : &s->mtrr_base[index];
-    }
     if (number >= MSR_MC0_CTL && number < MSR_MC0_CTL + 4 * MC_BANKS)
         return &s->mc_bank[(number - MSR_MC0_CTL) / 4][number & 3];
-    return NULL;
+    return mtrr(cpu, number, valid);
 }
 
 /* MSRs whose value must be a canonical address. */
@@ -140,10 +155,14 @@ static bool constant(const struct cpu *cpu, uint32_t number, uint64_t *value)
     case MSR_PLATFORM_ID: *value = 0; return true;
     case MSR_FEATURE_CONTROL: *value = 1; return true; /* locked, nothing enabled */
     case MSR_PLATFORM_INFO: *value = BUS_RATIO << 8 | (uint64_t)BUS_RATIO << 40; return true;
-    case MSR_MTRR_CAP: *value = MTRR_CAP; return true;
+    case MSR_MTRR_CAP: *value = MTRR_CAP; return cpu_has(cpu, FEATURE_MTRR);
     case MSR_MISC_FEATURES: *value = 0; return true;
     case MSR_MCG_CAP: *value = MC_BANKS | 1u << 8; return true;
     case MSR_SMBASE: *value = cpu->s.smbase; return cpu->s.smm;
+    case MSR_LAST_BRANCH_FROM: case MSR_LAST_BRANCH_TO: case MSR_LAST_INT_FROM:
+    case MSR_LAST_INT_TO:
+        *value = 0;
+        return cpu_model_is_amd(cpu->model);
     default: return false;
     }
 }
@@ -253,6 +272,11 @@ static int write_special(struct cpu *cpu, uint32_t number, uint64_t value)
         if (!is_pat(value))
             return cpu_raise_gp0(cpu);
         cpu->s.pat = value;
+        return 0;
+    case MSR_DEBUGCTL:
+        if (value & ~(DEBUGCTL_LBR | DEBUGCTL_BTF))
+            return cpu_raise_gp0(cpu);
+        cpu->s.debugctl = value & DEBUGCTL_BTF;
         return 0;
     case MSR_PKRS:
         if (!cpu_has(cpu, FEATURE_PKS))

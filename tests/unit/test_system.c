@@ -86,6 +86,52 @@ static void wrong_msr_values_fault(void **state)
     assert_int_equal(b->notices, 1); /* only of the unknown one */
 }
 
+/* Without the feature, reads and writes fault as of an unknown register. */
+static void msrs_of_absent_features_fault(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const struct { const char *model; uint32_t number; } cases[] = {
+        { "max,-mtrr", MSR_MTRR_CAP }, { "max,-mtrr", MSR_MTRR_DEF_TYPE },
+        { "max,-mtrr", MSR_MTRR_BASE0 }, { "max,-mtrr", MSR_MTRR_BASE0 + 15 },
+        { "max,-mtrr", MSR_MTRR_FIX64K }, { "max,-mtrr", MSR_MTRR_FIX16K_80000 },
+        { "max,-mtrr", MSR_MTRR_FIX16K_A0000 }, { "max,-mtrr", MSR_MTRR_FIX4K_C0000 },
+        { "max,-mtrr", MSR_MTRR_FIX4K_C0000 + 7 }, { "max,-pat", MSR_PAT },
+        { "max,-pks", MSR_PKRS }, { "max,-tsc-adjust", MSR_TSC_ADJUST }, { "max,-xsaves", MSR_XSS },
+        { "max", MSR_LAST_BRANCH_FROM }, { "max", MSR_LAST_BRANCH_TO }, { "max", MSR_LAST_INT_TO },
+    };
+    uint64_t value;
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(cpu_model_parse(&b->model, cases[i].model, 1, NULL), 0);
+        assert_int_equal(msr_read(b->cpu, cases[i].number, &value), CPU_FAULT);
+        assert_int_equal(b->cpu->exception.vector, VECTOR_GP);
+        assert_int_equal(write(b, cases[i].number, 0), CPU_FAULT);
+    }
+    assert_int_equal(cpu_model_parse(&b->model, "max,-mtrr", 1, NULL), 0);
+    write(b, MSR_PAT, 0x0407010600070106); /* in the middle of the ranges' numbers, and none of them */
+    assert_int_equal(read(b, MSR_PAT), 0x0407010600070106);
+}
+
+/* DEBUGCTL.LBR can be written and stays clear; BTF is kept. */
+static void no_branches_are_recorded(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    assert_int_equal(write(b, MSR_DEBUGCTL, DEBUGCTL_LBR), 0);
+    assert_int_equal(read(b, MSR_DEBUGCTL), 0);
+    assert_int_equal(write(b, MSR_DEBUGCTL, DEBUGCTL_LBR | DEBUGCTL_BTF), 0);
+    assert_int_equal(read(b, MSR_DEBUGCTL), DEBUGCTL_BTF);
+    assert_int_equal(write(b, MSR_DEBUGCTL, 4), CPU_FAULT);
+    assert_int_equal(read(b, MSR_DEBUGCTL), DEBUGCTL_BTF);
+    assert_int_equal(cpu_model_parse(&b->model, "max,vendor=AuthenticAMD", 1, NULL), 0);
+    for (unsigned i = MSR_LAST_BRANCH_FROM; i <= MSR_LAST_INT_TO; i++) {
+        assert_int_equal(read(b, i), 0);
+        assert_int_equal(write(b, i, 0), CPU_FAULT);
+    }
+}
+
 static int take_msr(void *context, struct cpu *cpu, uint32_t number, uint64_t value)
 {
     (void)cpu, (void)number, (void)value;
@@ -662,6 +708,68 @@ static void system_calls_of_amd(void **state)
     assert_int_equal(EXECUTE(b, "\x0f\x05"), RAISED(UD)); /* SCE is clear */
 }
 
+/* AMD64 manual vol. 3, SYSRET: base, limit and attributes of SS are not changed,
+ * so that a null one stays unusable; a non-canonical RCX is fetched from in
+ * ring 3. */
+static void sysret_of_amd(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    s->efer |= EFER_SCE;
+    s->star = (uint64_t)(CODE3 & ~3) << 48;
+    s->seg[SS] = (struct segment){ 0x1234, 0x5678, 0, 0 };
+    s->gpr[RCX] = 0xa000;
+    s->gpr[R11] = FLAG_1;
+    bench_code(b, 0xa000, "\x58", 1); /* POP */
+    assert_int_equal(EXECUTE(b, "\x0f\x07"), 0);
+    assert_int_equal(s->gpr[RIP], 0xa000);
+    assert_int_equal(s->cpl, 3);
+    assert_int_equal(s->seg[CS].selector, CODE3);
+    assert_int_equal(s->seg[SS].selector, CODE3 + 8);
+    assert_int_equal(s->seg[SS].base, 0x1234);
+    assert_int_equal(s->seg[SS].limit, 0x5678);
+    assert_int_equal(s->seg[SS].attributes, 0);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x9000 + 16 * VECTOR_SS);
+
+    bench_long(b, 0);
+    s->efer |= EFER_SCE;
+    s->star = (uint64_t)(CODE64_3 - 16) << 48;
+    s->gpr[RCX] = 1ull << 47;
+    assert_int_equal(EXECUTE(b, "\x48\x0f\x07"), 0);
+    assert_int_equal(s->gpr[RIP], 1ull << 47);
+    assert_int_equal(s->cpl, 3);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x9000 + 16 * VECTOR_GP);
+    assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0); /* error code */
+    assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), 1ull << 47);
+    assert_int_equal(bench_get(b, s->gpr[RSP] + 16, 8), CODE64_3);
+}
+
+/* The RPL of SS is STAR's behind SYSCALL, and 3 behind SYSRET. */
+static void selectors_of_system_calls(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 3);
+    s->efer |= EFER_SCE;
+    s->star = (uint64_t)(CODE64 | 1) << 32 | (uint64_t)(CODE64_3 - 16 - 3) << 48;
+    s->lstar = 0xa000;
+    bench_code(b, 0xa000, "\x48\x0f\x07", 3);
+    assert_int_equal(EXECUTE(b, "\x0f\x05"), 0);
+    assert_int_equal(s->seg[CS].selector, CODE64);
+    assert_int_equal(s->seg[SS].selector, CODE64 + 9);
+    assert_int_equal(s->seg[SS].attributes, RIGHTS_DATA32);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->cpl, 3);
+    assert_int_equal(s->seg[CS].selector, CODE64_3);
+    assert_int_equal(s->seg[SS].selector, CODE64_3 - 8);
+    assert_int_equal(s->seg[SS].attributes, RIGHTS_DATA32 | 0x60);
+}
+
 static void system_calls_of_intel(void **state)
 {
     struct cpu_bench *b = *state;
@@ -805,6 +913,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(plain_msrs_keep_what_is_written),
         BENCH_TEST(wrong_msr_values_fault),
+        BENCH_TEST(msrs_of_absent_features_fault),
+        BENCH_TEST(no_branches_are_recorded),
         BENCH_TEST(apic_base_is_checked),
         BENCH_TEST(tsc_follows_virtual_time),
         BENCH_TEST(rdtsc_obeys_tsd),
@@ -831,7 +941,9 @@ int main(void)
         BENCH_TEST(xcr0_takes_only_what_exists),
         BENCH_TEST(sysenter_and_sysexit),
         cmocka_unit_test_setup_teardown(system_calls_of_amd, setup_amd, bench_teardown),
+        cmocka_unit_test_setup_teardown(sysret_of_amd, setup_amd, bench_teardown),
         BENCH_TEST(system_calls_of_intel),
+        BENCH_TEST(selectors_of_system_calls),
         BENCH_TEST(reset_leaves_no_trace),
         BENCH_TEST(reset_values),
         BENCH_TEST(init_keeps_some),
