@@ -309,12 +309,13 @@ int exec_xsaves(struct cpu *cpu, const struct insn *insn)
     return xsave_compact(cpu, insn);
 }
 
-/* The header's rules for XRSTOR: true if it raises #GP(0). */
+/* The header's rules for XRSTOR: true if it raises #GP(0). Bit 63 of XSTATE_BV is no
+ * component, whatever it is in XCOMP_BV: so do AMD's CPUs, and the SDM says nothing else. */
 static bool xrstor_header_bad(const struct cpu *cpu, const uint8_t *header, bool must_compact)
 {
     uint64_t state_bv = load64(header), comp_bv = load64(header + 8);
     if (comp_bv & COMPACT && cpu_has(cpu, FEATURE_XSAVEC))
-        return (comp_bv & ~COMPACT & ~cpu->s.xcr0) || (state_bv & ~comp_bv)
+        return (comp_bv & ~COMPACT & ~cpu->s.xcr0) || (state_bv & ~(comp_bv & ~COMPACT))
                || !all_zero(header + 16, 48);
     return must_compact || (state_bv & ~cpu->s.xcr0) || !all_zero(header + 8, 16);
 }

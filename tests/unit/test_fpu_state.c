@@ -442,6 +442,8 @@ static void test_xrstor_checks_header(void **state)
     OK(XRSTOR_RDI);
     store64(at(f, AREA + 512), 2);
     FAULTS(XRSTOR_RDI, VECTOR_GP);
+    store64(at(f, AREA + 512), 1ull << 63 | 1);
+    FAULTS(XRSTOR_RDI, VECTOR_GP);
     store64(at(f, AREA + 512), 1);
     store64(at(f, AREA + 528), 1);
     FAULTS(XRSTOR_RDI, VECTOR_GP);
