@@ -108,6 +108,7 @@ struct translated {
     uint32_t carry;         /* CF before it, in bit 0 */
     uint32_t edge;          /* the jump that left */
     uint64_t value;         /* given to a slow load */
+    uint64_t kept[2];       /* what registers were when the flags were set */
     uint32_t vectors;       /* where XMM is: 0 state, 1 host, 2 state but wanted in the host */
     uint32_t host_mxcsr;    /* of the caller */
     uint32_t jumps[MMU_INDEX_COUNT][TRANSLATED_JUMPS]; /* by address: code of a block */

@@ -55,7 +55,9 @@ enum recipe {
     RECIPE_ZERO,     /* as after XOR of a register with itself */
 };
 
-enum source { SOURCE_REGISTER, SOURCE_CONSTANT, SOURCE_OPERAND /* translated.operand */ };
+/* SOURCE_OPERAND: translated.operand. SOURCE_KEPT: translated.kept, where the
+ * register's value went before it was overwritten. */
+enum source { SOURCE_REGISTER, SOURCE_CONSTANT, SOURCE_OPERAND, SOURCE_KEPT };
 
 /* Where the guest's arithmetic flags are. Several may hold at once; none: they
  * are dead. */
@@ -65,7 +67,7 @@ struct flags_state {
     uint8_t fix;    /* enum flags_fix, of the live ones and of those the recipe makes */
     uint8_t recipe; /* enum recipe */
     uint8_t width;
-    uint8_t a_source, a; /* guest register */
+    uint8_t a_source, a; /* guest register; SOURCE_KEPT: number in translated.kept */
     uint8_t b_source, b;
     uint8_t op;
     uint8_t product;     /* FIX_PRODUCT: guest register with the low half */

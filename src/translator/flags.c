@@ -111,6 +111,38 @@ static bool uses(const struct flags_state *f, unsigned written)
     return a || b || product;
 }
 
+/* Whether the host's flags will be used for something else before the guest's
+ * are all set anew. */
+static bool clobbered_later(const struct compile *c)
+{
+    for (unsigned i = c->number + 1; i < c->block->count; i++) {
+        const struct insn *insn = &c->block->insns[i];
+        if (flags_seen_at(insn))
+            return true;
+        if (flags_killed(insn) == ALL)
+            return false;
+    }
+    return true;
+}
+
+/* Keeps what the recipe needs of registers that are about to be overwritten. */
+static void keep_operands(struct compile *c, struct flags_state *f, unsigned written)
+{
+    uint8_t *source[2] = { &f->a_source, &f->b_source }, *number[2] = { &f->a, &f->b };
+    for (unsigned i = 0; i < 2; i++) {
+        if (*source[i] != SOURCE_REGISTER || !(written >> *number[i] & 1))
+            continue;
+        unsigned host = host_of(*number[i]);
+        if (!pinned(*number[i])) {
+            host = SCRATCH;
+            emit_load(&c->e, 8, host, guest_operand(*number[i]));
+        }
+        emit_store(&c->e, 8, operand_memory(VCPU, (int32_t)(offsetof(struct cpu, translated.kept) + 8 * i)), host);
+        *source[i] = SOURCE_KEPT;
+        *number[i] = (uint8_t)i;
+    }
+}
+
 void flags_prepare(struct compile *c, unsigned written, bool clobbers)
 {
     struct flags_state *f = &c->flags;
@@ -119,8 +151,11 @@ void flags_prepare(struct compile *c, unsigned written, bool clobbers)
     unsigned here = clobbers ? c->need[c->number] & (flags_seen_at(insn) ? ALL : flags_read(insn)) : 0;
     if (f->home)
         return;
+    bool product = f->fix == FIX_PRODUCT && written >> f->product & 1;
+    bool live = f->live && !clobbers && !product;
+    if (uses(f, written) && !product && through && (!live || clobbered_later(c)))
+        keep_operands(c, f, written);
     bool lost = uses(f, written) || f->recipe == RECIPE_NONE;
-    bool live = f->live && !clobbers && !(f->fix == FIX_PRODUCT && written >> f->product & 1);
     if ((here && f->recipe == RECIPE_NONE) || (through && lost && !live))
         flags_save(c, f);
 }
@@ -143,6 +178,8 @@ void flags_set(struct compile *c, enum flags_fix fix)
 
 static struct host_operand source_operand(enum source source, unsigned reg)
 {
+    if (source == SOURCE_KEPT)
+        return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, translated.kept) + 8 * reg));
     return source == SOURCE_OPERAND ? IN_VCPU(translated.operand) : guest_operand(reg);
 }
 

@@ -101,15 +101,23 @@ static struct host_operand in_tlb(const struct compile *c, size_t field)
     return operand_indexed(VCPU, SCRATCH2, 0, (int32_t)offset);
 }
 
-/* With the linear address in SCRATCH: SCRATCH2 becomes the addend. Spoils SCRATCH. */
-static void look_up(struct compile *c, unsigned bytes, bool write, unsigned alignment)
+/* Of the linear address base + disp: SCRATCH2 becomes the addend. Spoils SCRATCH. */
+static void look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                    unsigned alignment)
 {
     struct emitter *e = &c->e;
-    emit_rorx(e, SCRATCH2, SCRATCH, PAGE_SHIFT - TLB_ENTRY_SHIFT);
+    unsigned address = base;
+    if (disp) {
+        address = SCRATCH;
+        emit_lea(e, 8, SCRATCH, operand_memory(base, disp));
+    }
+    emit_rorx(e, SCRATCH2, address, PAGE_SHIFT - TLB_ENTRY_SHIFT);
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
     /* What is aligned does not cross a page. */
     if (bytes > alignment)
-        emit_lea(e, 8, SCRATCH, operand_memory(SCRATCH, (int32_t)bytes - 1));
+        emit_lea(e, 8, SCRATCH, operand_memory(address, (int32_t)bytes - 1));
+    else if (address != SCRATCH)
+        emit_load(e, 8, SCRATCH, operand_register(address));
     emit_alu_constant(e, ALU_AND, 8, operand_register(SCRATCH),
                       -(int32_t)PAGE_BYTES | (int32_t)(alignment - 1));
     emit_alu(e, ALU_CMP, 8, SCRATCH,
@@ -130,10 +138,13 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
                                            unsigned alignment)
 {
     const struct insn *insn = c->insn;
+    if (simple(insn)) {
+        unsigned base = host_of(insn->base);
+        look_up(c, base, (int32_t)insn->disp, bytes, write, alignment);
+        return operand_indexed(SCRATCH2, base, 0, (int32_t)insn->disp);
+    }
     linear_address(c);
-    look_up(c, bytes, write, alignment);
-    if (simple(insn))
-        return operand_indexed(SCRATCH2, host_of(insn->base), 0, (int32_t)insn->disp);
+    look_up(c, SCRATCH, 0, bytes, write, alignment);
     /* The addend survives in SCRATCH2 unless the address needs it. */
     bool both = insn->index < RIP && !pinned(insn->index);
     if (both) {
@@ -191,8 +202,7 @@ void memory_need_vectors(struct compile *c)
 
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write)
 {
-    emit_lea(&c->e, 8, SCRATCH, operand_memory(host_of(base), disp));
-    look_up(c, bytes, write, 1);
+    look_up(c, host_of(base), disp, bytes, write, 1);
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
 }
 
