@@ -111,6 +111,10 @@ struct translated {
     uint64_t kept[2];       /* what registers were when the flags were set */
     uint32_t vectors;       /* where XMM is: 0 state, 1 host, 2 state but wanted in the host */
     uint32_t host_mxcsr;    /* of the caller */
+    uint64_t target;        /* of a jump that a handler made */
+    uint32_t kind;          /* number of the mode that ... */
+    uint32_t kind_version;  /* ... this mode_version has; 0: not known */
+    uint64_t la57;          /* of the 64-bit code that code_id is for */
     uint32_t jumps[MMU_INDEX_COUNT][TRANSLATED_JUMPS]; /* by address: code of a block */
 };
 
@@ -148,6 +152,7 @@ struct cpu {
      * again after a restore: not state, so that a replay without devices, which
      * knows of an interrupt only when it is taken, has the same state. */
     bool interrupt_line;
+    uint32_t mode_version;        /* counts changes of access[], stack_mask and code_bytes */
     struct exception exception;
     uint64_t noticed_bytes;       /* of the last undefined instruction that the user was told of */
 

@@ -59,6 +59,7 @@ static void update_stack(struct cpu *cpu)
 void cpu_update_segment(struct cpu *cpu, unsigned segment)
 {
     update_access(cpu, segment);
+    cpu->mode_version++;
     if (segment == SS)
         update_stack(cpu);
 }
@@ -85,6 +86,7 @@ void cpu_update_mode(struct cpu *cpu)
         update_access(cpu, i);
     cpu->access[SEGMENT_FLAT] = (struct segment_access){ 0, ~0ull, ~0ull };
     update_stack(cpu);
+    cpu->mode_version++;
     cpu_update_privilege(cpu);
 }
 

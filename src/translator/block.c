@@ -67,6 +67,11 @@ static struct host_operand jump_table(const struct compile *c)
 void compile_indirect(struct compile *c)
 {
     struct emitter *e = &c->e;
+    uint64_t tag = kind_target(c->translator, c->translation->kind, 0);
+    if (tag) { /* bits that the slot does not depend on */
+        emit_constant(e, SCRATCH2, tag);
+        emit_alu(e, ALU_OR, 8, SCRATCH, operand_register(SCRATCH2));
+    }
     emit_rorx(e, SCRATCH2, SCRATCH, 12);
     emit_alu(e, ALU_XOR, 4, SCRATCH2, operand_register(SCRATCH));
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), TRANSLATED_JUMPS - 1);
@@ -79,11 +84,12 @@ void compile_indirect(struct compile *c)
 static void compile_checks(struct compile *c, uint32_t id)
 {
     struct emitter *e = &c->e;
-    if (c->linear == (uint64_t)(int64_t)(int32_t)c->linear) {
+    uint64_t target = kind_target(c->translator, c->translation->kind, c->rip);
+    if (target == (uint64_t)(int64_t)(int32_t)target) {
         emit_instruction(e, OP1(0x81), 8, ALU_CMP, operand_register(SCRATCH));
-        emit_bytes(e, c->linear, 4);
+        emit_bytes(e, target, 4);
     } else {
-        emit_constant(e, SCRATCH2, c->linear);
+        emit_constant(e, SCRATCH2, target);
         emit_alu(e, ALU_CMP, 8, SCRATCH, operand_register(SCRATCH2));
     }
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
@@ -92,13 +98,13 @@ static void compile_checks(struct compile *c, uint32_t id)
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
 }
 
-void block_store_rip(struct compile *c, uint64_t linear)
+void block_store_rip(struct compile *c, uint64_t rip)
 {
     struct emitter *e = &c->e;
-    if (linear == (uint64_t)(int64_t)(int32_t)linear) {
-        emit_store_constant(e, 8, block_state_operand(RIP, 0), (int32_t)linear);
+    if (rip == (uint64_t)(int64_t)(int32_t)rip) {
+        emit_store_constant(e, 8, block_state_operand(RIP, 0), (int32_t)rip);
     } else {
-        emit_constant(e, SCRATCH, linear);
+        emit_constant(e, SCRATCH, rip);
         emit_store(e, 8, block_state_operand(RIP, 0), SCRATCH);
     }
 }
@@ -109,7 +115,7 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
     struct emitter *e = &c->e;
     emit_patch(from, e->at);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count);
-    block_store_rip(c, c->linear);
+    block_store_rip(c, c->rip);
     if (c->translation->looks_at_flags) {
         emit_jump(e, c->translator->leave_check);
         return;
@@ -133,7 +139,8 @@ static void compile_vectors_path(struct compile *c, const struct slow_path *slow
     emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
     emit_call(e, c->translator->fallback);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count - slow->insn - 1);
-    block_store_rip(c, c->linear + insn->end);
+    c->insn = insn;
+    block_store_rip(c, insn_end(c));
     emit_jump(e, c->translator->leave_check);
 }
 
@@ -169,8 +176,9 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     struct translator *t = c->translator;
     struct emitter *e = &c->e;
     struct edge *edge = &t->edges[t->edge_count];
-    *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, (uint8_t)c->index,
-                           from->checked || (from->target ^ c->linear) >> PAGE_SHIFT };
+    uint64_t linear = kind_linear(c->kind, from->target);
+    *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, c->translation->kind,
+                           (uint8_t)c->index, from->checked || (linear ^ c->linear) >> PAGE_SHIFT };
     emit_patch(from->from, e->at);
     c->flags = from->flags;
     flags_save(c, &c->flags);
@@ -211,7 +219,7 @@ void block_compile(struct compile *c, uint32_t id)
     c->number = block->count - 1u;
     if (!(c->insn->attributes & SETS_RIP)) {
         compile_fixup(c);
-        compile_edge(c, -1, c->linear + block->bytes, c->insn->attributes & ENDS_BLOCK);
+        compile_edge(c, -1, insn_end(c), c->insn->attributes & ENDS_BLOCK);
     }
     for (unsigned i = 0; i < c->slow_count; i++)
         compile_slow_path(c, &c->slow[i]);

@@ -1,18 +1,25 @@
 /*
- * Lowering of near branches in 64-bit code.
+ * Lowering of near branches in 64-bit code, under four- and five-level paging.
  *
  * Not here: LOOPcc, JCXZ, and branches that a 66 prefix cuts to 16 bits.
  */
 #include "translator/compile.h"
 
-static bool canonical(uint64_t linear)
+/* Bits above those of a canonical address. */
+static unsigned unused_bits(const struct compile *c)
 {
-    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+    return c->kind->la57 ? 7 : 16;
+}
+
+static bool canonical(const struct compile *c, uint64_t linear)
+{
+    unsigned unused = unused_bits(c);
+    return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
 }
 
 static uint64_t branch_target(const struct compile *c)
 {
-    return insn_linear_end(c) + c->insn->imm;
+    return insn_end(c) + c->insn->imm;
 }
 
 /* Bits of translated.flags for the conditions that one TEST can tell; 0: none. */
@@ -26,7 +33,7 @@ static bool lower_conditional(struct compile *c)
 {
     unsigned condition = c->row->opcode & 15;
     uint64_t target = branch_target(c);
-    if (!canonical(target))
+    if (!canonical(c, target))
         return false;
     struct flags_state *f = &c->flags;
     if (!f->home && f->recipe == RECIPE_NONE)
@@ -41,7 +48,7 @@ static bool lower_conditional(struct compile *c)
         compile_fixup(c);
     }
     compile_edge(c, (int)condition, target, false);
-    compile_edge(c, -1, insn_linear_end(c), false);
+    compile_edge(c, -1, insn_end(c), false);
     return true;
 }
 
@@ -51,7 +58,7 @@ static void check_canonical(struct compile *c)
     struct emitter *e = &c->e;
     emit_load(e, 8, SCRATCH2, operand_register(SCRATCH));
     emit_instruction(e, OP1(0xc1), 8, 7, operand_register(SCRATCH2)); /* SAR */
-    emit_bytes(e, 47, 1);
+    emit_bytes(e, 63 - unused_bits(c), 1);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(SCRATCH2), 1);
     emit_alu_constant(e, ALU_CMP, 8, operand_register(SCRATCH2), 1);
     memory_leave_if(c, CONDITION_A);
@@ -61,7 +68,7 @@ static void check_canonical(struct compile *c)
 static void push_return(struct compile *c)
 {
     struct emitter *e = &c->e;
-    uint64_t address = insn_linear_end(c);
+    uint64_t address = insn_end(c);
     struct host_operand top = memory_stack(c, RSP, -8, 8, true);
     if (address == (uint64_t)(int32_t)address) {
         emit_store_constant(e, 8, top, (int32_t)address);
@@ -74,7 +81,7 @@ static void push_return(struct compile *c)
 
 static bool lower_call(struct compile *c)
 {
-    if (!canonical(branch_target(c)))
+    if (!canonical(c, branch_target(c)))
         return false;
     flags_prepare(c, 1u << RSP, true);
     push_return(c);
@@ -137,7 +144,7 @@ bool lower_branch(struct compile *c)
         return lower_conditional(c);
     switch (o) {
     case 0xe9: case 0xeb:
-        if (!canonical(branch_target(c)))
+        if (!canonical(c, branch_target(c)))
             return false;
         compile_fixup(c);
         compile_edge(c, -1, branch_target(c), false);

@@ -88,6 +88,21 @@ struct slow_path {
 struct translator;
 struct translation;
 
+/* What a translation is made for, besides its place and MMU index. (kind.c) */
+struct kind {
+    uint32_t cs_base, cs_limit; /* 0 in 64-bit code */
+    uint8_t code_bytes;   /* 2, 4, 8 */
+    uint8_t stack_bytes;  /* the size of rSP in pushes: 2, 4, 8 */
+    uint8_t flat;         /* DS and SS: base 0, no limit but 4 GiB */
+    uint8_t la57;
+};
+
+/* The linear address of code. */
+static inline uint64_t kind_linear(const struct kind *kind, uint64_t rip)
+{
+    return kind->code_bytes == 8 ? rip : (uint32_t)(kind->cs_base + rip);
+}
+
 struct compile {
     struct emitter e;
     struct translator *translator;
@@ -96,7 +111,8 @@ struct compile {
     const struct insn *insn;
     const struct opcode_row *row;
     unsigned number;          /* of insn in the block */
-    uint64_t linear;          /* of the block */
+    const struct kind *kind;
+    uint64_t linear, rip;     /* of the block */
     unsigned index;           /* enum mmu_index */
     struct flags_state flags;
     uint16_t need[BLOCK_INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
@@ -140,9 +156,11 @@ static inline const struct opcode_row *row_of(const struct insn *insn)
     return insn->row < opcode_row_count ? &opcode_rows[insn->row] : &undefined;
 }
 
-static inline uint64_t insn_linear_end(const struct compile *c)
+/* The offset of the next instruction. */
+static inline uint64_t insn_end(const struct compile *c)
 {
-    return c->linear + c->insn->end;
+    uint64_t end = c->rip + c->insn->end;
+    return c->kind->code_bytes == 8 ? end : (uint32_t)end;
 }
 /* Flags that are looked at after the current instruction. */
 static inline unsigned need_after(const struct compile *c)
@@ -209,7 +227,7 @@ bool lower_branch(struct compile *c);
 
 /* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);
-/* Jumps to the block at the address in SCRATCH (canonical). Flags are at home. */
+/* Jumps to the block at the offset in SCRATCH (which CS has). Flags are at home. */
 void compile_indirect(struct compile *c);
 /* Runs the current instruction through its handler. */
 void compile_fallback(struct compile *c);

@@ -14,34 +14,41 @@
 #define SITES_MAXIMUM (1u << 21)
 #define PAGE_BUCKETS (1u << 14)
 #define BLOCK_CODE_MAXIMUM (32u << 10) /* host bytes that one block may need */
+#define KINDS_MAXIMUM 1024
+#define KIND_SLOTS 4096
+#define KIND_NONE 0
 
-/* A page of code at one linear address, for one MMU index. */
+/* A page of code at one linear address, for one MMU index and kind. */
 struct code_page {
     uint64_t linear;
     uint32_t page;          /* backing page */
     uint32_t id;
     uint32_t hash_next;     /* index into pages, 0: none */
     uint32_t page_next;     /* next one of the same backing page */
+    uint16_t kind;
     uint8_t index;
 };
 
 struct translation {
     const struct block *block;
-    uint64_t linear;
+    struct translation *next; /* of the same block, for other places, indices or kinds */
+    uint64_t linear, rip;
     uint8_t *entry;         /* after the checks */
-    uint8_t *checked;       /* for indirect jumps: SCRATCH holds the address */
+    uint8_t *checked;       /* for indirect jumps: SCRATCH holds the target (kind_target) */
     uint32_t id;            /* of the code page */
+    uint16_t kind;
     uint8_t index;
     bool looks_at_flags;
 };
 
 /* A direct jump of a translation. */
 struct edge {
-    uint64_t target;
+    uint64_t target;        /* RIP */
     uint8_t *from;          /* displacement to patch */
     uint8_t *exit;          /* where it goes while it is not linked */
     const struct translation *linked;
     struct flags_state flags;
+    uint16_t kind;
     uint8_t index;
     bool checked;           /* the target may be mapped elsewhere when it is taken */
 };
@@ -69,7 +76,7 @@ struct translator {
     uint32_t next_id;
     struct code_page *pages;
     uint32_t page_count;
-    uint32_t *page_buckets; /* by hash of linear, page, index */
+    uint32_t *page_buckets; /* by hash of linear, page, index, kind */
     uint32_t *page_chains;  /* by backing page */
     struct translation *translations;
     uint32_t translation_count;
@@ -79,6 +86,9 @@ struct translator {
     uint32_t site_count;
     uint32_t pending_edge;  /* left through it, and its target was not there; 0: none */
     uint64_t *row_fallbacks;
+    struct kind kinds[KINDS_MAXIMUM];
+    uint16_t kind_slots[KIND_SLOTS]; /* hash table */
+    unsigned kind_count;
     struct translator_statistics statistics;
 };
 
@@ -89,10 +99,27 @@ static inline uint8_t *translator_running(const struct translator *t, const uint
     return t->run + (written - t->write);
 }
 
-/* The slot of a block's address in the tables of indirect jumps. */
-static inline unsigned translator_jump_slot(uint64_t linear)
+/* The slot of a block's RIP in the tables of indirect jumps. */
+static inline unsigned translator_jump_slot(uint64_t rip)
 {
-    return (linear ^ linear >> 12) & (TRANSLATED_JUMPS - 1);
+    return (rip ^ rip >> 12) & (TRANSLATED_JUMPS - 1);
+}
+
+/* kind.c */
+
+/* The number of the vCPU's kind; KIND_NONE: its code cannot be translated now, or
+ * there are too many. */
+unsigned kind_now(struct translator *translator, struct cpu *cpu);
+/* All translations are gone. */
+void kind_forget_all(struct translator *translator);
+/* No code page of this vCPU may be entered before it is looked up. */
+void kind_forget_pages(struct cpu *cpu);
+
+/* What an indirect jump hands to its target: RIP; outside of 64-bit code with the
+ * kind above, which makes an address that 64-bit code cannot have. */
+static inline uint64_t kind_target(const struct translator *translator, unsigned kind, uint64_t rip)
+{
+    return translator->kinds[kind].code_bytes == 8 ? rip : 1ull << 63 | (uint64_t)kind << 32 | rip;
 }
 
 /* The arithmetic flags from the interpreter's form to translated.flags, and back. */
@@ -108,8 +135,8 @@ void pieces_make(struct translator *translator);
 struct host_operand block_state_operand(unsigned guest, int32_t above);
 /* The word that tells whether the code page at `linear` may be entered. */
 struct host_operand block_code_id(unsigned index, uint64_t linear);
-/* RIP = linear. */
-void block_store_rip(struct compile *c, uint64_t linear);
+/* RIP = rip. */
+void block_store_rip(struct compile *c, uint64_t rip);
 /* Compiles c->block for code page number `id`, at c->e. */
 void block_compile(struct compile *c, uint32_t id);
 

@@ -60,7 +60,7 @@ static void sum_address(struct compile *c, unsigned reg, unsigned width)
     struct emitter *e = &c->e;
     int64_t disp = insn->disp;
     if (insn->base == RIP) {
-        uint64_t address = c->linear + (uint64_t)disp;
+        uint64_t address = c->rip + (uint64_t)disp;
         if (no_register(insn->index)) {
             emit_constant(e, reg, width == 4 ? (uint32_t)address : address);
             return;
@@ -157,7 +157,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
         } else {
             emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, insn->scale, (int32_t)insn->disp));
             if (insn->base == RIP) {
-                emit_constant(&c->e, SCRATCH, c->linear);
+                emit_constant(&c->e, SCRATCH, c->rip);
             } else if (no_register(insn->base)) {
                 emit_constant(&c->e, SCRATCH, 0);
             } else {

@@ -71,7 +71,7 @@ static const struct insn *block_watch(const struct block *block)
 static void enter_handler(struct cpu *cpu, const struct site *site)
 {
     const struct block *block = site->translation->block;
-    cpu->s.gpr[RIP] = site->translation->linear;
+    cpu->s.gpr[RIP] = site->translation->rip;
     cpu->block_start = block->insns;
     cpu->block_end = block_watch(block);
     cpu->block_count = block->count;
@@ -92,14 +92,14 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     if (flags)
         pieces_flags_to_home(cpu);
     if (status) {
-        cpu->s.gpr[RIP] = site->translation->linear + insn->end - insn->length;
+        cpu->s.gpr[RIP] = site->translation->rip + insn->end - insn->length;
         return leave_at(cpu, block, site->insn, LEAVE_FAULT);
     }
     bool ended = cpu->block_end != block_watch(block);
-    bool moved = cpu->attention || cpu->code_bytes != 8
+    bool moved = cpu->attention || kind_now(t, cpu) != site->translation->kind
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
     if (ended || moved) {
-        cpu->s.gpr[RIP] = site->translation->linear + insn->end;
+        cpu->s.gpr[RIP] = insn_next(cpu, insn);
         return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
     }
     leave_handler(cpu);
@@ -115,19 +115,18 @@ static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number
     const struct block *block = site->translation->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
-    uint64_t start = site->translation->linear + insn->end - insn->length;
+    uint64_t start = site->translation->rip + insn->end - insn->length;
     enter_handler(cpu, site);
     pieces_flags_from_home(cpu);
     for (;;) {
-        cpu->s.gpr[RIP] = site->translation->linear;
+        cpu->s.gpr[RIP] = site->translation->rip;
         int status = insn->handler(cpu, insn);
         if (status) {
             pieces_flags_to_home(cpu);
             cpu->s.gpr[RIP] = start;
             return leave_at(cpu, block, site->insn, LEAVE_FAULT);
         }
-        if (cpu->attention || cpu->block_end != block_watch(block) || cpu->code_bytes != 8
-            || cpu->s.cr4 & CR4_LA57) {
+        if (cpu->attention || cpu->block_end != block_watch(block) || kind_now(t, cpu) == KIND_NONE) {
             pieces_flags_to_home(cpu);
             return leave_at(cpu, block, block->count, LEAVE_HANDLER);
         }
@@ -139,6 +138,7 @@ static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number
     leave_at(cpu, block, block->count, LEAVE_NOT);
     uint64_t target = cpu->s.gpr[RIP];
     cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
+    cpu->translated.target = kind_target(t, kind_now(t, cpu), target);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
     return LEAVE_NOT;
 }
@@ -166,11 +166,11 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
         status = insn->handler(cpu, insn);
     pieces_flags_to_home(cpu);
     if (status) {
-        cpu->s.gpr[RIP] = site->translation->linear + insn->end - insn->length;
+        cpu->s.gpr[RIP] = site->translation->rip + insn->end - insn->length;
         return leave_at(cpu, block, site->insn, LEAVE_FAULT);
     }
     if (!(insn->attributes & SETS_RIP))
-        cpu->s.gpr[RIP] = site->translation->linear + insn->end;
+        cpu->s.gpr[RIP] = insn_next(cpu, insn);
     return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
 }
 
@@ -300,7 +300,7 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
         emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
     if (piece == PIECE_JUMP) {
         emit_lea(e, 8, VCPU, operand_memory(VCPU, 8));
-        emit_load(e, 8, SCRATCH, block_state_operand(RIP, 0));
+        emit_load(e, 8, SCRATCH, IN_VCPU(translated.target));
         emit_load(e, 8, SCRATCH2, IN_VCPU(translated.value));
         emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
     } else {

@@ -2,9 +2,8 @@
  * The translator's cache: which blocks have translations, jumps between them, and
  * what happens when code or mappings change; see translator.h and compile.h.
  *
- * Not translated: 16- and 32-bit code, instructions that cross a page border,
- * anything under five-level paging; x87, MMX and AVX instructions run through
- * their handlers.
+ * Not translated: 16- and 32-bit code, instructions that cross a page border;
+ * x87, MMX and AVX instructions run through their handlers.
  */
 #include "translator/translator.h"
 
@@ -18,26 +17,30 @@
 
 /* Code pages */
 
-static uint32_t *page_bucket(struct translator *t, uint64_t linear, uint32_t page, unsigned index)
+static uint32_t *page_bucket(struct translator *t, uint64_t linear, uint32_t page, unsigned index,
+                             unsigned kind)
 {
-    uint64_t hash = ((linear >> PAGE_SHIFT) * 4 + index + (uint64_t)page * 0x10001) * 0x9e3779b97f4a7c15ull;
+    uint64_t hash = ((linear >> PAGE_SHIFT) * 4 + index + (uint64_t)kind * 0x10000001
+                     + (uint64_t)page * 0x10001) * 0x9e3779b97f4a7c15ull;
     return &t->page_buckets[hash >> 50 & (PAGE_BUCKETS - 1)];
 }
 
-static const struct code_page *find_page(struct translator *t, uint64_t linear, uint32_t page, unsigned index)
+static const struct code_page *find_page(struct translator *t, uint64_t linear, uint32_t page,
+                                         unsigned index, unsigned kind)
 {
     linear &= ~(uint64_t)PAGE_MASK;
-    uint32_t *bucket = page_bucket(t, linear, page, index);
+    uint32_t *bucket = page_bucket(t, linear, page, index, kind);
     for (uint32_t i = *bucket; i; i = t->pages[i].hash_next) {
         struct code_page *found = &t->pages[i];
-        if (found->linear == linear && found->page == page && found->index == index && found->id)
+        if (found->linear == linear && found->page == page && found->index == index
+            && found->kind == kind && found->id)
             return found;
     }
     if (t->page_count == PAGES_MAXIMUM)
         return NULL;
     uint32_t number = t->page_count++;
     t->pages[number] = (struct code_page){ linear, page, ++t->next_id, *bucket, t->page_chains[page],
-                                           (uint8_t)index };
+                                           (uint16_t)kind, (uint8_t)index };
     *bucket = number;
     t->page_chains[page] = number;
     return &t->pages[number];
@@ -71,10 +74,7 @@ static void reset_jumps(struct translator *t)
         uint32_t *jumps = cpu->translated.jumps[0];
         for (unsigned k = 0; k < MMU_INDEX_COUNT * TRANSLATED_JUMPS; k++)
             jumps[k] = miss;
-        for (unsigned k = 0; k < MMU_INDEX_COUNT; k++) {
-            memset(cpu->tlbs[k].code_id, 0, sizeof cpu->tlbs[k].code_id);
-            memset(cpu->tlbs[k].code_linear, 0xff, sizeof cpu->tlbs[k].code_linear);
-        }
+        kind_forget_pages(cpu);
     }
 }
 
@@ -88,6 +88,7 @@ static void all_stale(void *context)
     memset(t->page_chains, 0, ((uint64_t)t->engine->memory->ram_pages + t->engine->memory->rom_pages)
                                   * sizeof *t->page_chains);
     reset_jumps(t);
+    kind_forget_all(t);
     t->statistics.flushes++;
 }
 
@@ -95,27 +96,29 @@ static bool full(const struct translator *t)
 {
     return t->at + 2 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count == PAGES_MAXIMUM
            || t->translation_count == TRANSLATIONS_MAXIMUM || t->edge_count + 2 > EDGES_MAXIMUM
-           || t->site_count + 3 * BLOCK_INSNS_MAXIMUM > SITES_MAXIMUM;
+           || t->site_count + 3 * BLOCK_INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
 }
 
-static struct translation *translate(struct translator *t, struct cpu *cpu, struct block *block,
-                                     uint64_t linear, unsigned index)
+static struct translation *translate(struct translator *t, struct block *block, uint64_t rip,
+                                     unsigned index, unsigned kind)
 {
-    const struct code_page *page = find_page(t, linear, block->page, index);
+    uint64_t linear = kind_linear(&t->kinds[kind], rip);
+    const struct code_page *page = find_page(t, linear, block->page, index, kind);
     if (!page)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
-    *translation = (struct translation){ .block = block, .linear = linear, .id = page->id,
-                                         .index = (uint8_t)index };
+    *translation = (struct translation){ .block = block, .linear = linear, .rip = rip, .id = page->id,
+                                         .kind = (uint16_t)kind, .index = (uint8_t)index };
     struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
-                         .translation = translation, .block = block, .linear = linear, .index = index };
-    (void)cpu;
+                         .translation = translation, .block = block, .kind = &t->kinds[kind],
+                         .linear = linear, .rip = rip, .index = index };
     block_compile(&c, page->id);
     ASSERT(c.e.at <= c.e.limit);
     t->statistics.blocks++;
     t->statistics.guest_bytes += block->bytes;
     t->statistics.host_bytes += (uint64_t)(c.e.at - t->at);
     t->at = t->write + ((c.e.at - t->write + 15) & ~(ptrdiff_t)15);
+    translation->next = block->translation;
     block->translation = translation;
     return translation;
 }
@@ -132,7 +135,8 @@ static void link_edge(struct translator *t, struct edge *edge, const struct tran
         emit_patch(edge->from, to->entry);
         return;
     }
-    struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t };
+    struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
+                         .kind = &t->kinds[to->kind] };
     c.flags = edge->flags;
     if (save || (edge->checked && to->looks_at_flags))
         flags_save(&c, &c.flags);
@@ -165,23 +169,22 @@ static void note_code_page(struct cpu *cpu, const struct translation *translatio
     tlb->code_id[slot] = translation->id;
 }
 
-static bool translatable(const struct cpu *cpu, const struct block *block)
+static bool translatable(const struct kind *kind, const struct block *block)
 {
-    return cpu->code_bytes == 8 && block->second_page == PHYSMEM_MMIO && !(cpu->s.cr4 & CR4_LA57)
-           && block->key != BLOCK_KEY_NONE;
+    return kind->code_bytes == 8 && block->second_page == PHYSMEM_MMIO && block->key != BLOCK_KEY_NONE;
 }
 
 static struct translation *find_translation(struct translator *t, struct cpu *cpu, struct block *block)
 {
-    struct translation *translation = block->translation;
-    uint64_t linear = cpu->s.gpr[RIP];
-    unsigned index = (unsigned)(cpu->tlb - cpu->tlbs);
-    if (translation && translation->linear == linear && translation->index == index)
-        return translation;
-    if (++block->heat < t->threshold || !translatable(cpu, block))
+    uint64_t rip = cpu->s.gpr[RIP];
+    unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
+    for (struct translation *found = block->translation; found; found = found->next)
+        if (found->rip == rip && found->index == index && found->kind == kind)
+            return found;
+    if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block))
         return NULL;
     block->heat = 0;
-    return translate(t, cpu, block, linear, index);
+    return translate(t, block, rip, index, kind);
 }
 
 static enum translated_end run(void *context, struct cpu *cpu, struct block *block)
@@ -198,10 +201,11 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     if (!translation || cpu->remaining < block->count)
         return TRANSLATED_NOT;
     note_code_page(cpu, translation);
-    if (pending && t->edges[pending].target == translation->linear
-        && t->edges[pending].index == translation->index)
+    const struct edge *edge = &t->edges[pending];
+    if (pending && edge->target == translation->rip && edge->index == translation->index
+        && edge->kind == translation->kind)
         link_edge(t, &t->edges[pending], translation);
-    cpu->translated.jumps[translation->index][translator_jump_slot(translation->linear)]
+    cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
         = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     pieces_flags_to_home(cpu);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
@@ -211,6 +215,7 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     enter_function *enter = (enter_function *)(uintptr_t)translator_running(t, t->enter);
     uint64_t reason = enter(cpu, translator_running(t, translation->entry));
     pieces_flags_from_home(cpu);
+    cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump leaves with more */
     t->statistics.leaves[reason]++;
     if (reason == LEAVE_LINK)
         t->pending_edge = cpu->translated.edge;
@@ -247,6 +252,7 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     if (!t)
         return NULL;
     t->engine = engine;
+    t->kind_count = KIND_NONE + 1;
     t->bytes = cache_bytes;
     t->threshold = threshold;
     t->pages = calloc(PAGES_MAXIMUM, sizeof *t->pages);

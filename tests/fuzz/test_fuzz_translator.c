@@ -340,6 +340,11 @@ static struct cpu_bench *make_bench(const struct program *p)
     bench_setup((void **)&b);
     bench_long(b, 0);
     map_pages(b);
+    if (!(p->fuzz.state & 0x3000000)) { /* five levels */
+        bench_put(b, TABLES + 0x4000, TABLES | 7, 8);
+        b->cpu->s.cr3 = TABLES + 0x4000;
+        b->cpu->s.cr4 |= CR4_LA57;
+    }
     struct cpu_bus *bus = &b->cpu->bus;
     bus->port_read = port_read;
     bus->port_write = port_write;
