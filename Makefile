@@ -8,7 +8,9 @@
 #   make demo         record Debian's kernel booting, and replay it
 #   make mutate       plants faults in src/cpu and counts what the tests catch
 #                     (SEED=1 COUNT=50)
-#   make bench lint clean
+#   make bench        guest loads: natively, under Groundhog and under QEMU
+#                     (LOADS='hash fork' MODES='run record' REPEAT=2 CLOCK=wall|cpu)
+#   make lint clean
 
 CC := gcc
 BUILD := build
@@ -86,7 +88,7 @@ demo:
 	ci/demo.sh
 
 bench: all
-	@BUILD=$(BUILD) tests/bench/run.sh
+	@BUILD=$(BUILD) tests/bench/bench.py
 
 lint:
 	@ci/lint.sh

@@ -1,11 +1,12 @@
 #!/bin/bash
 # Installs the Debian packages that are missing: ci/setup.sh [build] [test]
-# [long] (default: the first two). docs/dependencies.md says what each is for.
+# [long] [bench] (default: the first two). docs/dependencies.md says what each is for.
 set -euo pipefail
 
 build="gcc libc6-dev make binutils libzstd-dev libxxhash-dev seabios"
 test="libcmocka-dev clang llvm gdb cpio e2fsprogs cppcheck procps libzydis-dev libmpfr-dev"
 long="qemu-user"
+bench="python3-minimal zlib1g-dev cpio qemu-system-x86"
 
 wanted=
 for group in "${@:-build test}"; do
@@ -14,6 +15,7 @@ for group in "${@:-build test}"; do
         build) wanted+=" $build" ;;
         test) wanted+=" $test" ;;
         long) wanted+=" $long" ;;
+        bench) wanted+=" $bench" ;;
         *) echo "setup.sh: unknown group $name" >&2; exit 1 ;;
         esac
     done
