@@ -1,6 +1,8 @@
 /*
- * Compiles one block: its instructions in order, then what lies out of line (slow
- * paths, exits of jumps, code that makes the flags for whoever needs them).
+ * Compiles a chain of blocks: its instructions in order, then what lies out of
+ * line (slow paths, exits of jumps, code that makes the flags for whoever needs
+ * them). The chain is charged to the slice as a whole; whoever leaves it early
+ * gives back the rest.
  */
 #include <string.h>
 
@@ -14,7 +16,11 @@ struct host_operand block_state_operand(unsigned guest, int32_t above)
 static uint32_t add_site(struct compile *c, unsigned insn, bool load, bool lowered)
 {
     struct translator *t = c->translator;
-    t->sites[t->site_count] = (struct site){ c->translation, (uint16_t)insn, load, lowered };
+    const struct part *part = &c->parts[c->part_of[insn]];
+    t->sites[t->site_count] = (struct site){
+        c->translation, part->block, part->rip, (uint16_t)(insn - part->before),
+        (uint16_t)(c->count - part->before), load, lowered,
+    };
     return t->site_count++;
 }
 
@@ -38,9 +44,16 @@ void compile_fixup(struct compile *c)
     emit_store_constant(e, 4, IN_VCPU(translated.flags_fixup), (int32_t)common);
     if (c->flags.home)
         return;
-    c->fixup = e->at - 4;
-    c->fixup_flags = c->flags;
-    c->fixup_flags.live = false; /* the next block's count spoils them */
+    struct compile_fixup *fixup = &c->fixups[c->fixup_count++];
+    *fixup = (struct compile_fixup){ e->at - 4, c->flags };
+    fixup->flags.live = false; /* the next block's count spoils them */
+}
+
+void compile_side_exit(struct compile *c, enum condition condition, uint64_t target)
+{
+    uint8_t *from = emit_jump_if(&c->e, condition, NULL);
+    c->exits[c->exit_count++] = (struct side_exit){ from, c->flags, target,
+                                                    (uint16_t)(c->count - c->number - 1) };
 }
 
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked)
@@ -84,7 +97,7 @@ void compile_indirect(struct compile *c)
 static void compile_checks(struct compile *c, uint32_t id)
 {
     struct emitter *e = &c->e;
-    uint64_t target = kind_target(c->translator, c->translation->kind, c->rip);
+    uint64_t target = kind_target(c->translator, c->translation->kind, c->translation->rip);
     if (target == (uint64_t)(int64_t)(int32_t)target) {
         emit_instruction(e, OP1(0x81), 8, ALU_CMP, operand_register(SCRATCH));
         emit_bytes(e, target, 4);
@@ -93,7 +106,7 @@ static void compile_checks(struct compile *c, uint32_t id)
         emit_alu(e, ALU_CMP, 8, SCRATCH, operand_register(SCRATCH2));
     }
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
-    emit_instruction(e, OP1(0x81), 4, ALU_CMP, block_code_id(c->index, c->linear));
+    emit_instruction(e, OP1(0x81), 4, ALU_CMP, block_code_id(c->index, c->translation->linear));
     emit_bytes(e, id, 4);
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
 }
@@ -114,8 +127,8 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
 {
     struct emitter *e = &c->e;
     emit_patch(from, e->at);
-    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count);
-    block_store_rip(c, c->rip);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), (int32_t)c->count);
+    block_store_rip(c, c->translation->rip);
     if (c->translation->looks_at_flags) {
         emit_jump(e, c->translator->leave_check);
         return;
@@ -129,7 +142,7 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
 static void compile_vectors_path(struct compile *c, const struct slow_path *slow)
 {
     struct emitter *e = &c->e;
-    const struct insn *insn = &c->block->insns[slow->insn];
+    const struct insn *insn = c->insns[slow->insn];
     emit_patch(slow->vectors_from, e->at);
     emit_call(e, c->translator->vectors);
     emit_jump_if(e, CONDITION_NE, slow->vectors_resume);
@@ -138,8 +151,9 @@ static void compile_vectors_path(struct compile *c, const struct slow_path *slow
         flags_save(c, &c->flags);
     emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
     emit_call(e, c->translator->fallback);
-    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), c->block->count - slow->insn - 1);
+    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), (int32_t)(c->count - slow->insn - 1));
     c->insn = insn;
+    c->rip = c->parts[c->part_of[slow->insn]].rip;
     block_store_rip(c, insn_end(c));
     emit_jump(e, c->translator->leave_check);
 }
@@ -158,7 +172,7 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     if (slow->needed)
         flags_save(c, &c->flags);
     emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
-    bool sets_rip = c->block->insns[slow->insn].attributes & SETS_RIP;
+    bool sets_rip = c->insns[slow->insn]->attributes & SETS_RIP;
     emit_call(e, slow->load   ? c->translator->slow_load
                  : sets_rip ? c->translator->jump
                             : c->translator->slow);
@@ -168,6 +182,17 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     if (!slow->load && slow->after.live && c->need[slow->insn + 1])
         flags_load(c, F_ARITH);
     emit_jump(e, slow->resume);
+}
+
+/* A branch leaves the chain before its end. */
+static void compile_exit_path(struct compile *c, const struct side_exit *exit)
+{
+    struct emitter *e = &c->e;
+    emit_patch(exit->from, e->at);
+    emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
+    c->flags = exit->flags;
+    compile_fixup(c);
+    compile_edge(c, -1, exit->target, false);
 }
 
 /* Where a direct jump goes while its target has no translation. */
@@ -199,38 +224,53 @@ static void compile_insn(struct compile *c)
     compile_fallback(c);
 }
 
+/* The code in line. */
+static void compile_parts(struct compile *c)
+{
+    for (c->number = 0; c->number < c->count; c->number++) {
+        c->part = &c->parts[c->part_of[c->number]];
+        c->rip = c->part->rip;
+        c->linear = kind_linear(c->kind, c->rip);
+        c->insn = c->insns[c->number];
+        c->row = row_of(c->insn);
+        compile_insn(c);
+    }
+    c->number = c->count - 1u;
+    if (!(c->insn->attributes & SETS_RIP)) {
+        compile_fixup(c);
+        compile_edge(c, -1, insn_end(c), c->insn->attributes & ENDS_BLOCK);
+    }
+}
+
+static void compile_fixup_path(struct compile *c, const struct compile_fixup *fixup)
+{
+    struct emitter *e = &c->e;
+    uint32_t address = (uint32_t)(uintptr_t)translator_running(c->translator, e->at);
+    memcpy(fixup->at, &address, 4);
+    c->flags = fixup->flags;
+    flags_save(c, &c->flags);
+    emit_jump(e, c->translator->leave_check);
+}
+
 void block_compile(struct compile *c, uint32_t id)
 {
-    const struct block *block = c->block;
     struct emitter *e = &c->e;
     struct translation *translation = c->translation;
     translation->looks_at_flags = flags_analyse(c);
     translation->checked = e->at;
     compile_checks(c, id);
     translation->entry = e->at;
-    emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), block->count);
+    emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);
     uint8_t *budget = emit_jump_if(e, CONDITION_S, NULL);
     c->flags = (struct flags_state){ .home = translation->looks_at_flags };
-    for (c->number = 0; c->number < block->count; c->number++) {
-        c->insn = &block->insns[c->number];
-        c->row = row_of(c->insn);
-        compile_insn(c);
-    }
-    c->number = block->count - 1u;
-    if (!(c->insn->attributes & SETS_RIP)) {
-        compile_fixup(c);
-        compile_edge(c, -1, insn_end(c), c->insn->attributes & ENDS_BLOCK);
-    }
+    compile_parts(c);
     for (unsigned i = 0; i < c->slow_count; i++)
         compile_slow_path(c, &c->slow[i]);
     compile_budget_stub(c, budget);
+    for (unsigned i = 0; i < c->exit_count; i++)
+        compile_exit_path(c, &c->exits[i]);
     for (unsigned i = 0; i < c->edge_count; i++)
         compile_exit(c, &c->edges[i]);
-    if (c->fixup) {
-        uint32_t address = (uint32_t)(uintptr_t)translator_running(c->translator, e->at);
-        memcpy(c->fixup, &address, 4);
-        c->flags = c->fixup_flags;
-        flags_save(c, &c->flags);
-        emit_jump(e, c->translator->leave_check);
-    }
+    for (unsigned i = 0; i < c->fixup_count; i++)
+        compile_fixup_path(c, &c->fixups[i]);
 }

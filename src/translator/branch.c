@@ -32,23 +32,30 @@ static unsigned home_mask(unsigned condition)
 static bool lower_conditional(struct compile *c)
 {
     unsigned condition = c->row->opcode & 15;
-    uint64_t target = branch_target(c);
+    uint64_t target = branch_target(c), next = insn_end(c);
+    bool last = at_end(c), taken = c->part->taken;
     if (!canonical(c, target))
         return false;
     struct flags_state *f = &c->flags;
     if (!f->home && f->recipe == RECIPE_NONE)
         flags_save(c, f); /* whoever follows may need them */
     if (!f->live && f->recipe == RECIPE_NONE && home_mask(condition)) {
-        compile_fixup(c);
+        if (last)
+            compile_fixup(c);
         emit_instruction(&c->e, OP1(0xf7), 4, 0, IN_VCPU(translated.flags)); /* TEST */
         emit_bytes(&c->e, home_mask(condition), 4);
         condition = condition & 1 ? CONDITION_E : CONDITION_NE;
     } else {
         flags_load(c, c->row->flags_read);
-        compile_fixup(c);
+        if (last)
+            compile_fixup(c);
+    }
+    if (!last) {
+        compile_side_exit(c, (enum condition)(taken ? condition ^ 1 : condition), taken ? next : target);
+        return true;
     }
     compile_edge(c, (int)condition, target, false);
-    compile_edge(c, -1, insn_end(c), false);
+    compile_edge(c, -1, next, false);
     return true;
 }
 
@@ -79,6 +86,15 @@ static void push_return(struct compile *c)
     emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -8));
 }
 
+/* To the target, unless the chain goes on there. */
+static void jump(struct compile *c)
+{
+    if (at_end(c)) {
+        compile_fixup(c);
+        compile_edge(c, -1, branch_target(c), false);
+    }
+}
+
 static bool lower_call(struct compile *c)
 {
     if (!canonical(c, branch_target(c)))
@@ -86,8 +102,7 @@ static bool lower_call(struct compile *c)
     flags_prepare(c, 1u << RSP, true);
     push_return(c);
     flags_overwritten(c, 1u << RSP);
-    compile_fixup(c);
-    compile_edge(c, -1, branch_target(c), false);
+    jump(c);
     return true;
 }
 
@@ -131,6 +146,17 @@ static bool lower_indirect(struct compile *c, bool call)
     return true;
 }
 
+bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target, bool *fallthrough)
+{
+    const struct opcode_row *row = row_of(insn);
+    unsigned o = row->opcode;
+    *target = end + insn->imm;
+    *fallthrough = row->map == MAP_TWO ? o >= 0x80 && o <= 0x8f : o >= 0x70 && o <= 0x7f;
+    bool jumps = row->map == MAP_ONE && (o == 0xe8 || o == 0xe9 || o == 0xeb);
+    return insn->code_bytes == 8 && insn->operand_bytes == 8 && canonical(c, *target)
+           && ((row->map <= MAP_TWO && *fallthrough) || jumps);
+}
+
 bool lower_branch(struct compile *c)
 {
     unsigned o = c->row->opcode, extension = c->insn->modrm >> 3 & 7;
@@ -146,8 +172,7 @@ bool lower_branch(struct compile *c)
     case 0xe9: case 0xeb:
         if (!canonical(c, branch_target(c)))
             return false;
-        compile_fixup(c);
-        compile_edge(c, -1, branch_target(c), false);
+        jump(c);
         return true;
     case 0xe8: return lower_call(c);
     case 0xc2: return lower_return(c, true);

@@ -1,6 +1,9 @@
 /*
- * What the files that compile a block share. One struct compile exists while a
- * block is compiled; lowering functions emit the code of one instruction each.
+ * What the files that compile a translation share. One struct compile exists
+ * meanwhile; lowering functions emit the code of one instruction each.
+ *
+ * A translation takes one block or a chain of several in one page that are run
+ * one after the other as a rule; where a branch goes elsewhere, it leaves.
  *
  * Host registers while translated code runs:
  *   RSP        the vCPU (struct cpu), with room for a stack below it
@@ -103,20 +106,44 @@ static inline uint64_t kind_linear(const struct kind *kind, uint64_t rip)
     return kind->code_bytes == 8 ? rip : (uint32_t)(kind->cs_base + rip);
 }
 
+#define PARTS_MAXIMUM 8  /* blocks of a chain */
+#define INSNS_MAXIMUM 64 /* and their instructions */
+
+/* A block of the chain. */
+struct part {
+    const struct block *block;
+    uint64_t rip;
+    uint16_t before; /* instructions of the blocks before it */
+    bool taken;      /* the chain goes on where its conditional branch jumps to */
+};
+
+/* A branch out of the middle of a chain. */
+struct side_exit {
+    uint8_t *from;   /* displacement of the jump */
+    struct flags_state flags;
+    uint64_t target;
+    uint16_t rest;   /* instructions that were charged and do not run */
+};
+
 struct compile {
     struct emitter e;
     struct translator *translator;
     struct translation *translation;
-    const struct block *block;
+    struct part parts[PARTS_MAXIMUM];
+    unsigned part_count, count; /* blocks, instructions in all */
+    const struct insn *insns[INSNS_MAXIMUM];
+    uint8_t part_of[INSNS_MAXIMUM];
+    /* The current instruction, and the block that it is in */
     const struct insn *insn;
     const struct opcode_row *row;
-    unsigned number;          /* of insn in the block */
+    unsigned number;          /* of insn in the chain */
+    const struct part *part;
     const struct kind *kind;
     uint64_t linear, rip;     /* of the block */
     unsigned index;           /* enum mmu_index */
     struct flags_state flags;
-    uint16_t need[BLOCK_INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
-    struct slow_path slow[2 * BLOCK_INSNS_MAXIMUM];
+    uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
+    struct slow_path slow[2 * INSNS_MAXIMUM];
     unsigned slow_count;
     bool vectors;             /* XMM registers are known to be in the host's */
     struct compile_edge {
@@ -124,10 +151,15 @@ struct compile {
         struct flags_state flags;
         uint64_t target;
         bool checked;
-    } edges[2];
+    } edges[PARTS_MAXIMUM + 2];
     unsigned edge_count;
-    uint8_t *fixup;        /* where the address of the fixup is to be written */
-    struct flags_state fixup_flags;
+    struct side_exit exits[PARTS_MAXIMUM];
+    unsigned exit_count;
+    struct compile_fixup {
+        uint8_t *at;       /* where the address of the fixup is to be written */
+        struct flags_state flags;
+    } fixups[PARTS_MAXIMUM + 2];
+    unsigned fixup_count;
 };
 
 /* Guest registers */
@@ -161,6 +193,11 @@ static inline uint64_t insn_end(const struct compile *c)
 {
     uint64_t end = c->rip + c->insn->end;
     return c->kind->code_bytes == 8 ? end : (uint32_t)end;
+}
+/* Whether the current instruction is the translation's last. */
+static inline bool at_end(const struct compile *c)
+{
+    return c->number + 1 == c->count;
 }
 /* Flags that are looked at after the current instruction. */
 static inline unsigned need_after(const struct compile *c)
@@ -223,7 +260,18 @@ bool lower_integer(struct compile *c);
 bool lower_vector(struct compile *c);
 bool lower_branch(struct compile *c);
 
-/* translator.c: for branch.c */
+/* Whether lower_branch lowers the branch `insn`, which ends at `end`, so that
+ * translated code can go on behind it: *target is where it jumps to, *fallthrough
+ * whether it may also not jump. */
+bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target, bool *fallthrough);
+
+/* chain.c: fills c->parts and c->insns from `block` at `rip` on. */
+void chain_make(struct compile *c, const struct block *block, uint64_t rip);
+
+/* block.c: for branch.c */
+
+/* A jump out of the middle of the chain. */
+void compile_side_exit(struct compile *c, enum condition condition, uint64_t target);
 
 /* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);

@@ -91,12 +91,12 @@ bool flags_seen_at(const struct insn *insn)
 
 bool flags_analyse(struct compile *c)
 {
-    unsigned count = c->block->count;
-    c->need[count] = ALL;
-    for (unsigned i = count; i-- > 0;) {
-        const struct insn *insn = &c->block->insns[i];
+    c->need[c->count] = ALL;
+    for (unsigned i = c->count; i-- > 0;) {
+        const struct insn *insn = c->insns[i];
         unsigned need = (c->need[i + 1] & ~flags_killed(insn)) | flags_read(insn);
-        c->need[i] = (uint16_t)(flags_seen_at(insn) ? ALL : need);
+        bool leaves = insn->attributes & SETS_RIP;
+        c->need[i] = (uint16_t)(leaves || flags_seen_at(insn) ? ALL : need);
     }
     return c->need[0] != 0;
 }
@@ -115,8 +115,8 @@ static bool uses(const struct flags_state *f, unsigned written)
  * are all set anew. */
 static bool clobbered_later(const struct compile *c)
 {
-    for (unsigned i = c->number + 1; i < c->block->count; i++) {
-        const struct insn *insn = &c->block->insns[i];
+    for (unsigned i = c->number + 1; i < c->count; i++) {
+        const struct insn *insn = c->insns[i];
         if (flags_seen_at(insn))
             return true;
         if (flags_killed(insn) == ALL)

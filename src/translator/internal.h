@@ -13,7 +13,7 @@
 #define EDGES_MAXIMUM (1u << 20)
 #define SITES_MAXIMUM (1u << 21)
 #define PAGE_BUCKETS (1u << 14)
-#define BLOCK_CODE_MAXIMUM (32u << 10) /* host bytes that one block may need */
+#define BLOCK_CODE_MAXIMUM (64u << 10) /* host bytes that one translation may need */
 #define KINDS_MAXIMUM 1024
 #define KIND_SLOTS 4096
 #define KIND_NONE 0
@@ -30,7 +30,6 @@ struct code_page {
 };
 
 struct translation {
-    const struct block *block;
     struct translation *next; /* of the same block, for other places, indices or kinds */
     uint64_t linear, rip;
     uint8_t *entry;         /* after the checks */
@@ -38,6 +37,7 @@ struct translation {
     uint32_t id;            /* of the code page */
     uint16_t kind;
     uint8_t index;
+    uint8_t count;          /* instructions that it is charged for */
     bool looks_at_flags;
 };
 
@@ -56,7 +56,10 @@ struct edge {
 /* A place that calls a handler. */
 struct site {
     const struct translation *translation;
-    uint16_t insn;
+    const struct block *block;
+    uint64_t rip;           /* of the block */
+    uint16_t insn;          /* in the block */
+    uint16_t charged;       /* instructions from the block's first on */
     bool load;
     bool lowered;           /* a slow path, not a fallback */
 };
@@ -137,7 +140,7 @@ struct host_operand block_state_operand(unsigned guest, int32_t above);
 struct host_operand block_code_id(unsigned index, uint64_t linear);
 /* RIP = rip. */
 void block_store_rip(struct compile *c, uint64_t rip);
-/* Compiles c->block for code page number `id`, at c->e. */
+/* Compiles c->parts for code page number `id`, at c->e. */
 void block_compile(struct compile *c, uint32_t id);
 
 #endif

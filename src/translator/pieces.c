@@ -51,11 +51,11 @@ static void leave_handler(struct cpu *cpu)
     cpu->block_count = 0;
 }
 
-/* The instruction is as far as it got: what the slice was charged for the rest
- * of the block comes back. */
-static uint64_t leave_at(struct cpu *cpu, const struct block *block, unsigned done, uint64_t reason)
+/* The first `done` instructions of the block have run: what the slice was
+ * charged for the rest of the translation comes back. */
+static uint64_t leave_at(struct cpu *cpu, const struct site *site, unsigned done, uint64_t reason)
 {
-    cpu->remaining += block->count - done;
+    cpu->remaining += site->charged - done;
     leave_handler(cpu);
     return reason;
 }
@@ -70,18 +70,18 @@ static const struct insn *block_watch(const struct block *block)
 /* The vCPU as the interpreter has it while the site's instruction runs. */
 static void enter_handler(struct cpu *cpu, const struct site *site)
 {
-    const struct block *block = site->translation->block;
-    cpu->s.gpr[RIP] = site->translation->rip;
+    const struct block *block = site->block;
+    cpu->s.gpr[RIP] = site->rip;
     cpu->block_start = block->insns;
     cpu->block_end = block_watch(block);
-    cpu->block_count = block->count;
+    cpu->block_count = site->charged;
     cpu->current = &block->insns[site->insn];
 }
 
 static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     const struct site *site = &t->sites[number];
-    const struct block *block = site->translation->block;
+    const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
     enter_handler(cpu, site);
@@ -92,15 +92,15 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     if (flags)
         pieces_flags_to_home(cpu);
     if (status) {
-        cpu->s.gpr[RIP] = site->translation->rip + insn->end - insn->length;
-        return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+        cpu->s.gpr[RIP] = site->rip + insn->end - insn->length;
+        return leave_at(cpu, site, site->insn, LEAVE_FAULT);
     }
     bool ended = cpu->block_end != block_watch(block);
     bool moved = cpu->attention || kind_now(t, cpu) != site->translation->kind
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
     if (ended || moved) {
         cpu->s.gpr[RIP] = insn_next(cpu, insn);
-        return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
+        return leave_at(cpu, site, site->insn + 1u, LEAVE_HANDLER);
     }
     leave_handler(cpu);
     return LEAVE_NOT;
@@ -112,30 +112,30 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
 static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     const struct site *site = &t->sites[number];
-    const struct block *block = site->translation->block;
+    const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
-    uint64_t start = site->translation->rip + insn->end - insn->length;
+    uint64_t start = site->rip + insn->end - insn->length;
     enter_handler(cpu, site);
     pieces_flags_from_home(cpu);
     for (;;) {
-        cpu->s.gpr[RIP] = site->translation->rip;
+        cpu->s.gpr[RIP] = site->rip;
         int status = insn->handler(cpu, insn);
         if (status) {
             pieces_flags_to_home(cpu);
             cpu->s.gpr[RIP] = start;
-            return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+            return leave_at(cpu, site, site->insn, LEAVE_FAULT);
         }
         if (cpu->attention || cpu->block_end != block_watch(block) || kind_now(t, cpu) == KIND_NONE) {
             pieces_flags_to_home(cpu);
-            return leave_at(cpu, block, block->count, LEAVE_HANDLER);
+            return leave_at(cpu, site, block->count, LEAVE_HANDLER);
         }
         if (cpu->s.gpr[RIP] != start || cpu->remaining <= 0 || !(insn->attributes & STRING))
             break;
         cpu->remaining--;
     }
     pieces_flags_to_home(cpu);
-    leave_at(cpu, block, block->count, LEAVE_NOT);
+    leave_at(cpu, site, block->count, LEAVE_NOT);
     uint64_t target = cpu->s.gpr[RIP];
     cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
     cpu->translated.target = kind_target(t, kind_now(t, cpu), target);
@@ -148,7 +148,7 @@ static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number
 static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     const struct site *site = &t->sites[number];
-    const struct block *block = site->translation->block;
+    const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
     enter_handler(cpu, site);
@@ -166,12 +166,12 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
         status = insn->handler(cpu, insn);
     pieces_flags_to_home(cpu);
     if (status) {
-        cpu->s.gpr[RIP] = site->translation->rip + insn->end - insn->length;
-        return leave_at(cpu, block, site->insn, LEAVE_FAULT);
+        cpu->s.gpr[RIP] = site->rip + insn->end - insn->length;
+        return leave_at(cpu, site, site->insn, LEAVE_FAULT);
     }
     if (!(insn->attributes & SETS_RIP))
         cpu->s.gpr[RIP] = insn_next(cpu, insn);
-    return leave_at(cpu, block, site->insn + 1u, LEAVE_HANDLER);
+    return leave_at(cpu, site, site->insn + 1u, LEAVE_HANDLER);
 }
 
 /* Common pieces of code */

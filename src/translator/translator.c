@@ -95,8 +95,9 @@ static void all_stale(void *context)
 static bool full(const struct translator *t)
 {
     return t->at + 2 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count == PAGES_MAXIMUM
-           || t->translation_count == TRANSLATIONS_MAXIMUM || t->edge_count + 2 > EDGES_MAXIMUM
-           || t->site_count + 3 * BLOCK_INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
+           || t->translation_count == TRANSLATIONS_MAXIMUM || t->edge_count + PARTS_MAXIMUM + 2
+                  > EDGES_MAXIMUM
+           || t->site_count + 3 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
 }
 
 static struct translation *translate(struct translator *t, struct block *block, uint64_t rip,
@@ -107,15 +108,17 @@ static struct translation *translate(struct translator *t, struct block *block, 
     if (!page)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
-    *translation = (struct translation){ .block = block, .linear = linear, .rip = rip, .id = page->id,
-                                         .kind = (uint16_t)kind, .index = (uint8_t)index };
     struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
-                         .translation = translation, .block = block, .kind = &t->kinds[kind],
-                         .linear = linear, .rip = rip, .index = index };
+                         .translation = translation, .kind = &t->kinds[kind], .index = index };
+    chain_make(&c, block, rip);
+    *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id,
+                                         .kind = (uint16_t)kind, .index = (uint8_t)index,
+                                         .count = (uint8_t)c.count };
     block_compile(&c, page->id);
     ASSERT(c.e.at <= c.e.limit);
     t->statistics.blocks++;
-    t->statistics.guest_bytes += block->bytes;
+    for (unsigned i = 0; i < c.part_count; i++)
+        t->statistics.guest_bytes += c.parts[i].block->bytes;
     t->statistics.host_bytes += (uint64_t)(c.e.at - t->at);
     t->at = t->write + ((c.e.at - t->write + 15) & ~(ptrdiff_t)15);
     translation->next = block->translation;
@@ -198,7 +201,7 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
         return TRANSLATED_RAN;
     }
     struct translation *translation = find_translation(t, cpu, block);
-    if (!translation || cpu->remaining < block->count)
+    if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;
     note_code_page(cpu, translation);
     const struct edge *edge = &t->edges[pending];

@@ -1,0 +1,76 @@
+/*
+ * Which blocks one translation takes: from the block that became hot on, the
+ * way that the interpreter has gone so far, as long as that stays in the page
+ * and meets nothing that is translated already.
+ */
+#include "translator/internal.h"
+
+/* A block that was run after `block`, at `rip`. */
+static const struct block *successor(const struct compile *c, const struct block *block, uint64_t rip)
+{
+    uint64_t linear = kind_linear(c->kind, rip);
+    uint64_t key = block_key(block->page, linear, block->insns[0].code_bytes);
+    for (unsigned i = 0; i < 2; i++)
+        if (block->successor[i]->key == key)
+            return block->successor[i];
+    return NULL;
+}
+
+static bool fits(const struct compile *c, const struct block *block, uint64_t rip)
+{
+    uint64_t distance = kind_linear(c->kind, rip) ^ kind_linear(c->kind, c->parts[0].rip);
+    if (!block || distance >> PAGE_SHIFT || block->second_page != PHYSMEM_MMIO)
+        return false;
+    for (unsigned i = 0; i < c->part_count; i++)
+        if (c->parts[i].block == block)
+            return false;
+    return c->count + block->count <= INSNS_MAXIMUM && !block->translation;
+}
+
+static void add(struct compile *c, const struct block *block, uint64_t rip)
+{
+    c->parts[c->part_count] = (struct part){ block, rip, (uint16_t)c->count, false };
+    for (unsigned i = 0; i < block->count; i++) {
+        c->part_of[c->count] = (uint8_t)c->part_count;
+        c->insns[c->count++] = &block->insns[i];
+    }
+    c->part_count++;
+}
+
+/* Goes on behind the last block. */
+static bool extend(struct compile *c)
+{
+    struct part *last = &c->parts[c->part_count - 1];
+    const struct block *block = last->block;
+    const struct insn *insn = &block->insns[block->count - 1];
+    uint64_t next = last->rip + block->bytes, target = next;
+    bool fallthrough = true;
+    if (insn->attributes & SETS_RIP) {
+        if (!branch_continues(c, insn, next, &target, &fallthrough))
+            return false;
+    } else if (insn->attributes & ENDS_BLOCK) {
+        return false;
+    }
+    if (c->kind->code_bytes != 8)
+        return false;
+    const struct block *to = successor(c, block, target);
+    if (fallthrough && target != next) {
+        const struct block *behind = successor(c, block, next);
+        last->taken = to && (!behind || to->heat > behind->heat);
+        if (!last->taken) {
+            to = behind;
+            target = next;
+        }
+    }
+    if (!fits(c, to, target))
+        return false;
+    add(c, to, target);
+    return true;
+}
+
+void chain_make(struct compile *c, const struct block *block, uint64_t rip)
+{
+    add(c, block, rip);
+    while (c->part_count < PARTS_MAXIMUM && extend(c))
+        continue;
+}
