@@ -115,6 +115,9 @@ struct translated {
     uint32_t kind;          /* number of the mode that ... */
     uint32_t kind_version;  /* ... this mode_version has; 0: not known */
     uint64_t la57;          /* of the 64-bit code that code_id is for */
+    uint32_t x87;           /* where the x87's state is, as for `vectors` */
+    uint16_t host_fcw;      /* of the caller */
+    uint8_t x87_environment[14]; /* as FNSTENV stores it, 16-bit form */
     uint32_t jumps[MMU_INDEX_COUNT][TRANSLATED_JUMPS]; /* by address: code of a block */
 };
 

@@ -29,10 +29,12 @@ void compile_fallback(struct compile *c)
     struct emitter *e = &c->e;
     if (c->need[c->number])
         flags_save(c, &c->flags);
+    block_store_fip(c, &c->fip);
+    c->fip.any = false;
     emit_constant(e, SCRATCH, add_site(c, c->number, false, false));
     emit_call(e, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
     c->flags = (struct flags_state){ .home = true };
-    c->vectors = false;
+    c->vectors = c->x87 = false;
 }
 
 void compile_fixup(struct compile *c)
@@ -52,7 +54,7 @@ void compile_fixup(struct compile *c)
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target)
 {
     uint8_t *from = emit_jump_if(&c->e, condition, NULL);
-    c->exits[c->exit_count++] = (struct side_exit){ from, c->flags, target,
+    c->exits[c->exit_count++] = (struct side_exit){ from, c->flags, c->fip, target,
                                                     (uint16_t)(c->count - c->number - 1) };
 }
 
@@ -122,6 +124,20 @@ void block_store_rip(struct compile *c, uint64_t rip)
     }
 }
 
+void block_store_fip(struct compile *c, const struct pending_fip *fip)
+{
+    struct host_operand low = IN_VCPU(s.fip), high = low;
+    high.disp += 4;
+    if (!fip->any)
+        return;
+    if (fip->address == (uint64_t)(int64_t)(int32_t)fip->address) {
+        emit_store_constant(&c->e, 8, low, (int32_t)fip->address);
+        return;
+    }
+    emit_store_constant(&c->e, 4, low, (int32_t)fip->address);
+    emit_store_constant(&c->e, 4, high, (int32_t)(fip->address >> 32));
+}
+
 /* Ends a block that did not fit into the budget, at its entry. */
 static void compile_budget_stub(struct compile *c, uint8_t *from)
 {
@@ -137,18 +153,15 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
     emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
 }
 
-/* The XMM registers are to be loaded; where they must not be, the handler does
- * this instruction, and the interpreter goes on. */
-static void compile_vectors_path(struct compile *c, const struct slow_path *slow)
+/* The handler does this instruction, and the interpreter goes on. */
+static void compile_refused(struct compile *c, const struct slow_path *slow)
 {
     struct emitter *e = &c->e;
     const struct insn *insn = c->insns[slow->insn];
-    emit_patch(slow->vectors_from, e->at);
-    emit_call(e, c->translator->vectors);
-    emit_jump_if(e, CONDITION_NE, slow->vectors_resume);
     c->flags = slow->before;
     if (slow->needed)
         flags_save(c, &c->flags);
+    block_store_fip(c, &slow->fip);
     emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
     emit_call(e, c->translator->fallback);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), (int32_t)(c->count - slow->insn - 1));
@@ -158,11 +171,31 @@ static void compile_vectors_path(struct compile *c, const struct slow_path *slow
     emit_jump(e, c->translator->leave_check);
 }
 
+/* The XMM registers or the x87's state are to be loaded, if they may be. */
+static void compile_unit_paths(struct compile *c, const struct slow_path *slow)
+{
+    struct emitter *e = &c->e;
+    if (slow->vectors_from) {
+        emit_patch(slow->vectors_from, e->at);
+        emit_call(e, c->translator->vectors);
+        emit_jump_if(e, CONDITION_NE, slow->vectors_resume);
+        compile_refused(c, slow);
+    }
+    if (slow->x87_from) {
+        emit_patch(slow->x87_from, e->at);
+        emit_call(e, c->translator->x87);
+        emit_jump_if(e, CONDITION_NE, slow->x87_resume);
+    }
+    if (slow->refused)
+        emit_patch(slow->refused, e->at);
+    if (slow->x87_from || slow->refused)
+        compile_refused(c, slow);
+}
+
 static void compile_slow_path(struct compile *c, struct slow_path *slow)
 {
     struct emitter *e = &c->e;
-    if (slow->vectors_from)
-        compile_vectors_path(c, slow);
+    compile_unit_paths(c, slow);
     if (!slow->from[0])
         return;
     for (unsigned i = 0; i < 2; i++)
@@ -171,6 +204,7 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     c->flags = slow->before;
     if (slow->needed)
         flags_save(c, &c->flags);
+    block_store_fip(c, &slow->fip);
     emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
     bool sets_rip = c->insns[slow->insn]->attributes & SETS_RIP;
     emit_call(e, slow->load   ? c->translator->slow_load
@@ -191,6 +225,7 @@ static void compile_exit_path(struct compile *c, const struct side_exit *exit)
     emit_patch(exit->from, e->at);
     emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
     c->flags = exit->flags;
+    block_store_fip(c, &exit->fip);
     compile_fixup(c);
     compile_edge(c, -1, exit->target, false);
 }
@@ -217,7 +252,11 @@ static void compile_insn(struct compile *c)
     bool branch = c->insn->attributes & SETS_RIP;
     if (strcmp(c->row->name, "NOP") == 0)
         return;
-    if (branch ? lower_branch(c) : lower_integer(c) || lower_vector(c)) {
+    if (branch && at_end(c)) {
+        block_store_fip(c, &c->fip);
+        c->fip.any = false;
+    }
+    if (branch ? lower_branch(c) : lower_integer(c) || lower_vector(c) || lower_x87(c)) {
         memory_finish(c);
         return;
     }
@@ -237,6 +276,7 @@ static void compile_parts(struct compile *c)
     }
     c->number = c->count - 1u;
     if (!(c->insn->attributes & SETS_RIP)) {
+        block_store_fip(c, &c->fip);
         compile_fixup(c);
         compile_edge(c, -1, insn_end(c), c->insn->attributes & ENDS_BLOCK);
     }

@@ -77,6 +77,12 @@ struct flags_state {
     int32_t constant;
 };
 
+/* The x87 instruction pointer that a lowered instruction did not store yet. */
+struct pending_fip {
+    bool any;
+    uint64_t address;
+};
+
 /* Code out of line for one instruction. */
 struct slow_path {
     uint8_t *from[2];    /* displacements of jumps to it */
@@ -85,6 +91,9 @@ struct slow_path {
     bool load;           /* only loads: the value comes in SCRATCH, code goes on at `resume` */
     bool needed;         /* flags must be right in it */
     uint8_t *vectors_from, *vectors_resume; /* XMM registers are to be loaded */
+    uint8_t *x87_from, *x87_resume;         /* the same of the x87's state */
+    uint8_t *refused;    /* jump to where the handler does it, and the interpreter goes on */
+    struct pending_fip fip; /* to be stored before anything looks */
     struct flags_state before, after;
 };
 
@@ -121,6 +130,7 @@ struct part {
 struct side_exit {
     uint8_t *from;   /* displacement of the jump */
     struct flags_state flags;
+    struct pending_fip fip;
     uint64_t target;
     uint16_t rest;   /* instructions that were charged and do not run */
 };
@@ -146,6 +156,8 @@ struct compile {
     struct slow_path slow[2 * INSNS_MAXIMUM];
     unsigned slow_count;
     bool vectors;             /* XMM registers are known to be in the host's */
+    bool x87;                 /* and the x87's state */
+    struct pending_fip fip;
     struct compile_edge {
         uint8_t *from;     /* displacement of the jump */
         struct flags_state flags;
@@ -245,6 +257,10 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
 struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned);
 /* From here on the XMM registers are in the host's. */
 void memory_need_vectors(struct compile *c);
+/* From here on the x87's state is in the host's unit. */
+void memory_need_x87(struct compile *c);
+/* Jumps to where the handler runs the instruction and the interpreter goes on. */
+void memory_refuse_if(struct compile *c, enum condition condition);
 /* Jumps to the slow path that runs the whole instruction. */
 void memory_leave_if(struct compile *c, enum condition condition);
 /* Loads the memory operand, zero-extended, into SCRATCH. Its slow path goes on
@@ -255,9 +271,10 @@ void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
 /* Registers to be told of at the end of the instruction. */
 void memory_finish(struct compile *c);
 
-/* integer.c, vector.c, branch.c: lower the current instruction, or return false. */
+/* integer.c, vector.c, x87.c, branch.c: lower the current instruction, or return false. */
 bool lower_integer(struct compile *c);
 bool lower_vector(struct compile *c);
+bool lower_x87(struct compile *c);
 bool lower_branch(struct compile *c);
 
 /* Whether lower_branch lowers the branch `insn`, which ends at `end`, so that

@@ -74,7 +74,7 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *slow_load, *vectors, *miss;
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *slow_load, *vectors, *x87, *miss;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;
@@ -140,6 +140,8 @@ struct host_operand block_state_operand(unsigned guest, int32_t above);
 struct host_operand block_code_id(unsigned index, uint64_t linear);
 /* RIP = rip. */
 void block_store_rip(struct compile *c, uint64_t rip);
+/* FIP as c->fip says, if it does. */
+void block_store_fip(struct compile *c, const struct pending_fip *fip);
 /* Compiles c->parts for code page number `id`, at c->e. */
 void block_compile(struct compile *c, uint32_t id);
 

@@ -19,7 +19,7 @@ static struct slow_path *slow_path(struct compile *c)
     }
     struct slow_path *slow = &c->slow[c->slow_count++];
     *slow = (struct slow_path){ .insn = (uint16_t)c->number, .before = c->flags,
-                                .needed = c->need[c->number] != 0 };
+                                .needed = c->need[c->number] != 0, .fip = c->fip };
     slow->before.live = false;
     return slow;
 }
@@ -198,6 +198,24 @@ void memory_need_vectors(struct compile *c)
     slow->vectors_resume = c->e.at;
     flags_clobbered(c);
     c->vectors = true;
+}
+
+void memory_need_x87(struct compile *c)
+{
+    if (c->x87)
+        return;
+    struct slow_path *slow = slow_path(c);
+    emit_alu_constant(&c->e, ALU_CMP, 4, IN_VCPU(translated.x87), 0);
+    slow->x87_from = emit_jump_if(&c->e, CONDITION_E, NULL);
+    slow->x87_resume = c->e.at;
+    flags_clobbered(c);
+    c->x87 = true;
+}
+
+void memory_refuse_if(struct compile *c, enum condition condition)
+{
+    uint8_t *from = emit_jump_if(&c->e, condition, NULL);
+    slow_path(c)->refused = from;
 }
 
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write)

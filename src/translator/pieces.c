@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu/flags.h"
+#include "cpu/fp.h"
 #include "cpu/memory.h"
 #include "translator/internal.h"
 
@@ -266,8 +267,75 @@ static uint8_t *vectors_piece(struct emitter *e)
     return start;
 }
 
+/* The x87's state: registers in their physical order, for which TOP is made 0. */
+
+/* If it is in the host's unit: to the state; the host's stack becomes empty, its
+ * control word the caller's. Spoils RAX and RCX. */
+static void store_x87(struct emitter *e, int32_t above, int32_t then)
+{
+    struct host_operand where = in_vcpu(offsetof(struct cpu, translated.x87), above);
+    size_t environment = offsetof(struct cpu, translated.x87_environment);
+    emit_alu_constant(e, ALU_CMP, 4, where, 1);
+    uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+    emit_instruction(e, OP1(0xd9), 2, 6, in_vcpu(environment, above)); /* FNSTENV */
+    emit_instruction(e, OP2(0x7e), 4, 0, operand_register(HOST_RAX));  /* MOVD EAX, MM0: all valid, TOP 0 */
+    for (unsigned i = 0; i < 8; i++)
+        emit_instruction(e, OP1(0xdb), 4, 7, in_vcpu(offsetof(struct cpu, s.x87[i]), above)); /* FSTP */
+    emit_instruction(e, OP1(0xd9), 4, 5, in_vcpu(offsetof(struct cpu, translated.host_fcw), above)); /* FLDCW */
+    /* FSW, and tags of 3 or 0 */
+    emit_load(e, 4, HOST_RAX, in_vcpu(environment + 2, above));
+    emit_load(e, 4, HOST_RCX, operand_register(HOST_RAX));
+    emit_instruction(e, OP1(0xc1), 4, 5, operand_register(HOST_RCX)); /* SHR */
+    emit_bytes(e, 1, 1);
+    emit_alu(e, ALU_AND, 4, HOST_RCX, operand_register(HOST_RAX));
+    emit_alu_constant(e, ALU_AND, 4, operand_register(HOST_RCX), 0x55550000);
+    emit_lea(e, 4, HOST_RCX, operand_indexed(HOST_RCX, HOST_RCX, 1, 0));
+    emit_instruction(e, OP2(0xb7), 4, HOST_RAX, operand_register(HOST_RAX)); /* MOVZX */
+    emit_alu(e, ALU_OR, 4, HOST_RAX, operand_register(HOST_RCX));
+    emit_store(e, 4, in_vcpu(offsetof(struct cpu, s.fsw), above), HOST_RAX);
+    emit_store_constant(e, 4, where, then);
+    emit_patch(over, e->at);
+}
+
+_Static_assert(offsetof(struct cpu_state, fsw) == offsetof(struct cpu_state, fcw) + 2
+                   && offsetof(struct cpu_state, ftw) == offsetof(struct cpu_state, fcw) + 4,
+               "FLDENV's 16-bit form reads them from there");
+
+/* FLDENV reads beyond the tag word: the host's pointers are of no meaning. */
+static void load_x87(struct emitter *e, int32_t above)
+{
+    emit_instruction(e, OP2(0x6f), 4, 0, operand_register(0)); /* MOVQ MM0, MM0: TOP 0 */
+    emit_bytes(e, 0x770f, 2);                                  /* EMMS */
+    for (unsigned i = 8; i-- > 0;)
+        emit_instruction(e, OP1(0xdb), 4, 5, in_vcpu(offsetof(struct cpu, s.x87[i]), above)); /* FLD */
+    emit_instruction(e, OP1(0xd9), 2, 4, in_vcpu(offsetof(struct cpu, s.fcw), above)); /* FLDENV */
+    emit_store_constant(e, 4, in_vcpu(offsetof(struct cpu, translated.x87), above), 1);
+}
+
+/* Called: loads it if no instruction could raise an exception or find one. ZF is
+ * clear if so. */
+static uint8_t *x87_piece(struct emitter *e)
+{
+    uint8_t *start = e->at, *refused[2];
+    struct host_operand scratch = operand_register(SCRATCH);
+    emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.cr0), 8));
+    emit_alu_constant(e, ALU_AND, 4, scratch, CR0_TS | CR0_EM | CR0_NE);
+    emit_alu_constant(e, ALU_CMP, 4, scratch, CR0_NE);
+    refused[0] = emit_jump_if(e, CONDITION_NE, NULL);
+    emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.fcw), 8)); /* and FSW */
+    emit_alu_constant(e, ALU_AND, 4, scratch, (int32_t)(FSW_ES << 16 | FP_EXCEPTIONS));
+    emit_alu_constant(e, ALU_CMP, 4, scratch, FP_EXCEPTIONS);
+    refused[1] = emit_jump_if(e, CONDITION_NE, NULL);
+    load_x87(e, 8);
+    for (unsigned i = 0; i < 2; i++)
+        emit_patch(refused[i], e->at);
+    emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.x87), 8), 0);
+    emit_bytes(e, 0xc3, 1);
+    return start;
+}
+
 /* What a piece does after its function: PIECE_AGAIN is PIECE_GO_ON with the XMM
- * registers back where they were. */
+ * registers and the x87's state back where they were. */
 enum piece { PIECE_GO_ON, PIECE_AGAIN, PIECE_LOAD, PIECE_JUMP };
 
 /* A piece that calls `function` with the site in SCRATCH. When that does not
@@ -280,6 +348,7 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     bool again = piece == PIECE_AGAIN || piece == PIECE_LOAD;
     store_registers(e, 8);
     store_vectors(e, 8, again ? 2 : 0);
+    store_x87(e, 8, again ? 2 : 0);
     emit_lea(e, 8, HOST_RDI, operand_memory(VCPU, 8));
     emit_constant(e, HOST_RSI, (uintptr_t)t);
     emit_load(e, 4, HOST_RDX, operand_register(SCRATCH));
@@ -293,6 +362,10 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
         emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 2);
         uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
         load_vectors(e, 8);
+        emit_patch(over, e->at);
+        emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.x87), 8), 2);
+        over = emit_jump_if(e, CONDITION_NE, NULL);
+        load_x87(e, 8);
         emit_patch(over, e->at);
     }
     load_registers(e, 8);
@@ -317,6 +390,7 @@ static uint8_t *leave_piece(struct emitter *e, unsigned reason)
     uint8_t *start = e->at;
     store_registers(e, 0);
     store_vectors(e, 0, 0);
+    store_x87(e, 0, 0);
     emit_constant(e, HOST_RAX, reason);
     return_to_caller(e);
     return start;
@@ -346,6 +420,7 @@ void pieces_make(struct translator *t)
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
     t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
     t->vectors = vectors_piece(&e);
+    t->x87 = x87_piece(&e);
     t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
     t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, PIECE_LOAD);
     t->first = t->at = e.at;

@@ -3,7 +3,7 @@
  * what happens when code or mappings change; see translator.h and compile.h.
  *
  * Not translated: 16- and 32-bit code, instructions that cross a page border;
- * x87, MMX and AVX instructions run through their handlers.
+ * AVX instructions run through their handlers.
  */
 #include "translator/translator.h"
 
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cpu/fp.h"
 #include "cpu/memory.h"
 #include "translator/internal.h"
 #include "util/assert.h"
@@ -212,8 +213,9 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
         = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     pieces_flags_to_home(cpu);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
-    cpu->translated.vectors = 0;
+    cpu->translated.vectors = cpu->translated.x87 = 0;
     cpu->translated.host_mxcsr = __builtin_ia32_stmxcsr();
+    cpu->translated.host_fcw = FCW_DEFAULT;
     t->statistics.entries++;
     enter_function *enter = (enter_function *)(uintptr_t)translator_running(t, t->enter);
     uint64_t reason = enter(cpu, translator_running(t, translation->entry));

@@ -1,13 +1,15 @@
 /*
- * Lowering of SSE to SSE4.2: the same instruction on the host, XMM registers
- * under their own numbers, under the guest's MXCSR.
+ * Lowering of MMX and of SSE to SSE4.2: the same instruction on the host, MMX and
+ * XMM registers under their own numbers, under the guest's MXCSR.
  *
  * The registers are loaded when the first such instruction of a run of
  * translated code comes (translated.vectors), and stored again before anything
  * else may need them. They are not loaded where an instruction could raise an
  * exception: CR0.TS or EM, CR4.OSFXSR clear, an exception that MXCSR does not mask.
+ * MMX registers are the x87's (x87.c).
  *
- * Not here, and so run by their handlers: MMX, AVX, AES, SHA, GFNI and CLMUL;
+ * Not here, and so run by their handlers: instructions with MMX and XMM operands,
+ * MASKMOVQ, AVX, AES, SHA, GFNI and CLMUL;
  * approximations (RCPPS, RSQRTPS), which differ between hosts; DPPS, DPPD, and
  * string compares.
  */
@@ -20,6 +22,8 @@ static unsigned memory_bytes(const struct compile *c, unsigned operand)
     switch (operand) {
     case OPERAND_Wdq: case OPERAND_Mdq: case OPERAND_Vdq: case OPERAND_Udq: return 16;
     case OPERAND_Wq: case OPERAND_Mq: case OPERAND_Vq: case OPERAND_Uq: return 8;
+    case OPERAND_Pq: case OPERAND_Qq: case OPERAND_Nq: return 8;
+    case OPERAND_Qd: return 4;
     case OPERAND_Wd: case OPERAND_Vd: case OPERAND_Ed: case OPERAND_Gd: case OPERAND_Rd: return 4;
     case OPERAND_Ww: case OPERAND_Mw: return 2;
     case OPERAND_Mb: return 1;
@@ -33,10 +37,15 @@ static bool is_rm(unsigned operand)
     switch (operand) {
     case OPERAND_Wdq: case OPERAND_Wq: case OPERAND_Wd: case OPERAND_Ww: case OPERAND_Udq: case OPERAND_Uq:
     case OPERAND_Mdq: case OPERAND_Mq: case OPERAND_Mw: case OPERAND_Mb: case OPERAND_Ey: case OPERAND_Ed:
-    case OPERAND_Rd:
+    case OPERAND_Rd: case OPERAND_Qq: case OPERAND_Qd: case OPERAND_Nq:
         return true;
     }
     return false;
+}
+
+static bool is_mmx(unsigned operand)
+{
+    return operand == OPERAND_Pq || operand == OPERAND_Qq || operand == OPERAND_Qd || operand == OPERAND_Nq;
 }
 
 static bool is_general(unsigned operand)
@@ -47,8 +56,12 @@ static bool is_general(unsigned operand)
 
 static bool feature_fits(const struct opcode_row *row)
 {
-    return row->feature == FEATURE_SSE || row->feature == FEATURE_SSE2 || row->feature == FEATURE_SSE3
-           || row->feature == FEATURE_SSSE3 || row->feature == FEATURE_SSE4_1 || row->feature == FEATURE_SSE4_2;
+    switch (row->feature) {
+    case FEATURE_MMX: case FEATURE_SSE: case FEATURE_SSE2: case FEATURE_SSE3: case FEATURE_SSSE3:
+    case FEATURE_SSE4_1: case FEATURE_SSE4_2:
+        return true;
+    }
+    return false;
 }
 
 /* Instructions that fit by their operands, and yet are none of ours. */
@@ -71,6 +84,21 @@ static bool operands_fit(const struct compile *c)
             return false;
     }
     return c->row->operand[0] != OPERAND__;
+}
+
+/* Which register file; false: both. */
+static bool one_file(const struct opcode_row *row, bool *mmx)
+{
+    unsigned mm = 0, xmm = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned operand = row->operand[i];
+        bool memory = operand == OPERAND_Mq || operand == OPERAND_Mw;
+        mm += is_mmx(operand);
+        xmm += operand != OPERAND__ && operand != OPERAND_Ib && !memory && !is_general(operand)
+               && !is_mmx(operand);
+    }
+    *mmx = mm;
+    return !mm || !xmm;
 }
 
 static bool has_immediate(const struct opcode_row *row)
@@ -133,18 +161,23 @@ bool lower_vector(struct compile *c)
         return false;
     if (!feature_fits(row) || excluded(row) || !operands_fit(c))
         return false;
-    bool memory = insn->modrm < 0xc0, stores;
+    bool memory = insn->modrm < 0xc0, stores, mmx;
+    if (!one_file(row, &mmx))
+        return false;
     unsigned bytes = rm_bytes(c, &stores);
     struct general general = general_operand(c);
     if (memory && (!bytes || general.any))
         return false;
     unsigned written = general.any && general.written ? 1u << general.guest : 0;
     flags_prepare(c, written, true);
-    memory_need_vectors(c);
-    struct host_operand rm = operand_register(insn->rm);
+    if (mmx)
+        memory_need_x87(c);
+    else
+        memory_need_vectors(c);
+    struct host_operand rm = operand_register(mmx ? insn->rm & 7u : insn->rm);
     if (memory)
         rm = memory_vector(c, bytes, stores, row->attributes & SSE_ALIGNED && bytes == 16);
-    unsigned reg = row->modrm & MODRM_FIX_REG ? insn->modrm >> 3 & 7 : insn->reg;
+    unsigned reg = row->modrm & MODRM_FIX_REG ? insn->modrm >> 3 & 7 : mmx ? insn->reg & 7u : insn->reg;
     unsigned host = 0;
     if (general.any) {
         host = pinned(general.guest) ? host_of(general.guest) : SCRATCH;

@@ -2,8 +2,8 @@
  * Random 64-bit programs run by the interpreter and by the translator side by
  * side, in slices of random length; after each the vCPU's state and memory must
  * be equal. Programs have loops, calls, memory operands that fault, cross pages
- * or miss the TLB, stack and string instructions, SSE, and writes into their own
- * code. A fault goes to a handler that loads the registers anew and goes on at
+ * or miss the TLB, stack and string instructions, x87, MMX, SSE, and writes into
+ * their own code. A fault goes to a handler that loads the registers anew and goes on at
  * the next of sixteen pieces of the program.
  */
 #include <setjmp.h>
@@ -26,6 +26,7 @@
 
 struct program {
     struct fuzz fuzz;
+    unsigned x87, mmx; /* how much of it, of 40 */
     uint8_t *at, *limit;
     uint8_t bytes[PIECES * PIECE_BYTES];
 };
@@ -206,6 +207,62 @@ static void put_chain(struct program *p)
     }
 }
 
+/* A control word from memory, where most mask all exceptions. */
+static void put_control_word(struct program *p)
+{
+    unsigned word = 0x7f | fuzz_below(&p->fuzz, 16) << 8;
+    if (fuzz_one_in(&p->fuzz, 15))
+        word ^= fuzz_below(&p->fuzz, 64);
+    put_base(p, RSI);
+    put(p, "\x66\xc7\x06", 3); /* MOV word [RSI], ... */
+    put8(p, word);
+    put8(p, word >> 8);
+    put(p, "\xd9\x2e", 2); /* FLDCW [RSI] */
+}
+
+/* Any x87 instruction; undefined ones seldom. */
+static void put_x87(struct program *p)
+{
+    static const uint8_t defined[8][8] = {
+        { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, { 0xff, 0xff, 0x01, 0xff, 0x33, 0x7f, 0xff, 0xff },
+        { 0xff, 0xff, 0xff, 0xff, 0x00, 0x02, 0x00, 0x00 }, { 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00 },
+        { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00 },
+        { 0xff, 0xff, 0xff, 0x02, 0xff, 0xff, 0xff, 0xff }, { 0xff, 0xff, 0xff, 0xff, 0x01, 0xff, 0xff, 0x00 },
+    };
+    unsigned opcode = fuzz_below(&p->fuzz, 8), modrm = 0xc0 | fuzz_below(&p->fuzz, 64);
+    switch (fuzz_below(&p->fuzz, 12)) {
+    case 0:
+        put_control_word(p);
+        return;
+    case 1:
+        put(p, FUZZ_PICK(&p->fuzz, ((const char *[]){ "\x9b", "\xdf\xe0", "\xd9\xe8", "\xd9\xee", "\xdb\xe2",
+                                                      "\x0f\x77" })), 2);
+        return;
+    case 2: case 3: case 4: case 5:
+        put_form(p, &(struct form){ 1, (uint8_t)(0xd8 | opcode), 0, (int8_t)fuzz_below(&p->fuzz, 8), 0, 2, 1 });
+        return;
+    }
+    while (!(defined[opcode][modrm >> 3 & 7] >> (modrm & 7) & 1) && !fuzz_one_in(&p->fuzz, 50))
+        modrm = 0xc0 | fuzz_below(&p->fuzz, 64);
+    put8(p, 0xd8 | opcode);
+    put8(p, modrm);
+}
+
+static void put_mmx(struct program *p)
+{
+    static const uint8_t opcodes[] = {
+        0x60, 0x61, 0x62, 0x63, 0x64, 0x67, 0x68, 0x6a, 0x6b, 0x6e, 0x6e, 0x6f, 0x6f, 0x6f, 0x7e, 0x7e, 0x7f, 0x7f,
+        0x70, 0x71, 0x73, 0x74, 0x76, 0xc4, 0xc5, 0xd1, 0xd2, 0xd4, 0xd5, 0xd7, 0xdb, 0xe0, 0xe4, 0xe7, 0xef, 0xf1,
+        0xf4, 0xf5, 0xf6, 0xfb, 0xfc, 0xfe, 0x2a, 0x2c, 0xf7,
+    };
+    unsigned opcode = FUZZ_PICK(&p->fuzz, opcodes);
+    bool shift = opcode == 0x71 || opcode == 0x73;
+    bool immediate = shift || opcode == 0x70 || opcode == 0xc4 || opcode == 0xc5;
+    bool reg_only = shift || opcode == 0xc5 || opcode == 0xd7 || opcode == 0xf7;
+    put_form(p, &(struct form){ 2, (uint8_t)opcode, 0, shift ? 2 : -1, immediate,
+                                opcode == 0xe7 ? 2 : reg_only, 1 });
+}
+
 /* SETcc, CMOVcc, Jcc over a few bytes or back by some. */
 static void put_condition(struct program *p, const uint8_t *start)
 {
@@ -257,6 +314,8 @@ static void put_piece(struct program *p, unsigned number)
     uint8_t *start = p->bytes + number * PIECE_BYTES;
     p->at = start;
     p->limit = start + PIECE_BYTES - 8;
+    if (p->x87 && fuzz_one_in(&p->fuzz, 2))
+        put(p, "\xdb\xe3", 2); /* FNINIT */
     while (p->at + 40 < p->limit) {
         unsigned kind = fuzz_below(&p->fuzz, 40);
         if (kind < 6)
@@ -269,6 +328,10 @@ static void put_piece(struct program *p, unsigned number)
             put_chain(p);
         else if (kind == 12)
             put_base(p, any_register(p));
+        else if (kind < 13 + p->x87)
+            put_x87(p);
+        else if (kind < 13 + p->x87 + p->mmx)
+            put_mmx(p);
         else
             put_form(p, &FUZZ_PICK(&p->fuzz, forms));
     }
@@ -334,6 +397,27 @@ static void ignore_tsc(void *context, struct cpu *cpu)
     (void)context, (void)cpu;
 }
 
+/* A double of moderate size. */
+static uint64_t number(struct fuzz *fuzz)
+{
+    return fuzz_next(fuzz) >> fuzz_below(fuzz, 2) * 40 << 12 >> 12 | (uint64_t)fuzz_below(fuzz, 2) << 63
+           | (uint64_t)(0x3f0 + fuzz_below(fuzz, 0x20)) << 52;
+}
+
+static void fill_x87(struct cpu *cpu, struct fuzz *fuzz)
+{
+    cpu->s.fcw = (uint16_t)(0x7f | fuzz_below(fuzz, 16) << 8);
+    cpu->s.fsw = (uint16_t)(fuzz_next(fuzz) & 0x7f7f);
+    for (unsigned i = 0; i < 8; i++) {
+        cpu->s.x87[i].significand = fuzz_next(fuzz) | (uint64_t)!fuzz_one_in(fuzz, 10) << 63;
+        cpu->s.x87[i].sign_exponent
+            = (uint16_t)(fuzz_one_in(fuzz, 4) ? fuzz_next(fuzz) : 0x3ff0 + fuzz_below(fuzz, 32));
+    }
+    cpu->s.ftw = 0;
+    for (unsigned i = 0; i < 8; i++)
+        cpu->s.ftw |= (uint16_t)(fuzz_one_in(fuzz, 2) ? 3 << 2 * i : 0);
+}
+
 static struct cpu_bench *make_bench(const struct program *p)
 {
     struct cpu_bench *b;
@@ -359,7 +443,8 @@ static struct cpu_bench *make_bench(const struct program *p)
     physmem_write(&b->memory, CODE, p->bytes, sizeof p->bytes);
     struct fuzz values = { p->fuzz.state };
     for (unsigned i = 0; i < DATA_PAGES * PAGE_BYTES; i += 8)
-        bench_put(b, DATA + i, fuzz_value(&values), 8);
+        bench_put(b, DATA + i, fuzz_one_in(&values, 3) ? number(&values) : fuzz_value(&values), 8);
+    fill_x87(b->cpu, &values);
     physmem_write(&b->memory, HANDLER, handler_code, sizeof handler_code - 1);
     for (unsigned i = 0; i < PIECES; i++)
         bench_put(b, TABLE + 8 * i, CODE + i * PIECE_BYTES, 8);
@@ -388,6 +473,14 @@ static void show(const struct cpu_bench *a, const struct cpu_bench *b, uint64_t 
     for (unsigned i = 0; i < 16; i++)
         if (memcmp(x->vector[i], y->vector[i], 32) != 0)
             printf("vector %u differs\n", i);
+    for (unsigned i = 0; i < 8; i++)
+        if (memcmp(&x->x87[i], &y->x87[i], sizeof x->x87[i]) != 0)
+            printf("x87 %u: %04x %016" PRIx64 ", %04x %016" PRIx64 "\n", i, x->x87[i].sign_exponent,
+                   x->x87[i].significand, y->x87[i].sign_exponent, y->x87[i].significand);
+    if (x->fsw != y->fsw || x->ftw != y->ftw || x->fcw != y->fcw || x->fip != y->fip || x->fop != y->fop
+        || x->fdp != y->fdp)
+        printf("fcw %04x %04x, fsw %04x %04x, ftw %04x %04x, fip %" PRIx64 " %" PRIx64 ", fop %x %x\n", x->fcw,
+               y->fcw, x->fsw, y->fsw, x->ftw, y->ftw, x->fip, y->fip, x->fop, y->fop);
     if (x->mxcsr != y->mxcsr || x->cr2 != y->cr2)
         printf("mxcsr %x %x, cr2 %" PRIx64 " %" PRIx64 "\n", x->mxcsr, y->mxcsr, x->cr2, y->cr2);
     for (uint64_t i = 0; i < 2 << 20; i++)
@@ -445,6 +538,8 @@ static void run(uint64_t seed)
     static struct program program;
     static struct pair pair;
     program.fuzz.state = seed * 0x1234567;
+    program.x87 = fuzz_below(&program.fuzz, 4) * 5;
+    program.mmx = fuzz_below(&program.fuzz, 3) * 3;
     for (unsigned i = 0; i < PIECES; i++)
         put_piece(&program, i);
     for (unsigned i = 0; i < SLICES; i++)
