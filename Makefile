@@ -8,6 +8,7 @@
 #   make demo         record Debian's kernel booting, and replay it
 #   make mutate       plants faults in src/cpu and counts what the tests catch
 #                     (SEED=1 COUNT=50)
+#   make second-opinion   compares the test guests with QEMU (docs/second-opinion.md)
 #   make bench        guest loads: natively, under Groundhog and under QEMU
 #                     (LOADS='hash fork' MODES='run record' REPEAT=2 CLOCK=wall|cpu)
 #   make lint clean
@@ -35,6 +36,7 @@ TESTS := $(test_programs) $(filter-out $(wildcard tests/*/long_*.sh),$(test_scri
 LONG_TESTS := $(test_programs) $(test_scripts)
 
 .PHONY: all tests check check-units check-long sanitize sanitize-units demo bench lint mutate clean
+.PHONY: second-opinion
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -83,6 +85,11 @@ sanitize-units:
 
 check-units: all tests
 	@BUILD=$(BUILD) tests/run.sh $(test_programs) $(wildcard tests/insn/*.sh)
+
+second-opinion: all
+	@mkdir -p $(BUILD)/second-opinion
+	@BUILD=$(abspath $(BUILD)) GROUNDHOG=$(abspath $(program)) \
+		WORK=$(abspath $(BUILD)/second-opinion) tests/guest/long_second_opinion.sh
 
 demo:
 	ci/demo.sh
