@@ -100,6 +100,7 @@ static inline unsigned tlb_code_slot(uint64_t linear)
 /* What translated code keeps at fixed places beside the state. All of it is
  * without meaning between two runs of translated code. */
 #define TRANSLATED_JUMPS 4096
+#define TRANSLATED_GROUPS 16
 struct translated {
     uint64_t host_stack;    /* of the caller */
     uint32_t flags;         /* OF in bit 0; SF ZF AF PF CF in bits 8.. as LAHF has them */
@@ -109,6 +110,7 @@ struct translated {
     uint32_t edge;          /* the jump that left */
     uint64_t value;         /* given to a slow load */
     uint64_t kept[2];       /* what registers were when the flags were set */
+    uint64_t addend[TRANSLATED_GROUPS]; /* of pages that a translation has checked */
     uint32_t vectors;       /* where XMM is: 0 state, 1 host, 2 state but wanted in the host */
     uint32_t host_mxcsr;    /* of the caller */
     uint64_t target;        /* of a jump that a handler made */
@@ -155,6 +157,7 @@ struct cpu {
      * again after a restore: not state, so that a replay without devices, which
      * knows of an interrupt only when it is taken, has the same state. */
     bool interrupt_line;
+    uint32_t tlb_version;         /* counts drops of TLB entries and losses of rights */
     uint32_t mode_version;        /* counts changes of access[], stack_mask and code_bytes */
     struct exception exception;
     uint64_t noticed_bytes;       /* of the last undefined instruction that the user was told of */

@@ -34,6 +34,7 @@ void mmu_flush(struct cpu *cpu)
         memset(tlb, 0xff, offsetof(struct tlb, empty)); /* all tags have bit 0 set */
         tlb->empty = 1;
     }
+    cpu->tlb_version++;
     cpu->fetch_linear = TLB_INVALID;
     cpu_end_block(cpu);
 }
@@ -45,6 +46,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
         drop_entry(cpu, &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)], linear);
         drop_code(&cpu->tlbs[index], linear);
     }
+    cpu->tlb_version++;
     cpu_end_block(cpu);
 }
 
@@ -82,6 +84,7 @@ static void drop_range(struct engine *engine, uint64_t linear, uint64_t span)
             drop_span(&cpu->tlbs[index], linear, span);
         if (cpu->fetch_linear - linear < span)
             cpu->fetch_linear = TLB_INVALID;
+        cpu->tlb_version++;
         cpu_end_block(cpu);
     }
 }
@@ -143,6 +146,7 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
 {
     uintptr_t host = (uintptr_t)physmem_host(engine->memory, page);
     for (unsigned i = 0; i < engine->cpu_count; i++) {
+        engine->cpus[i]->tlb_version++;
         for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++) {
             struct tlb_entry *entry = &engine->cpus[i]->tlbs[k / TLB_ENTRIES].entry[k % TLB_ENTRIES];
             if (entry->write_tag != TLB_INVALID && (uintptr_t)entry->write_tag + entry->addend == host)
