@@ -19,7 +19,6 @@ import os
 import platform
 import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -38,8 +37,8 @@ LOADS = ["hash", "qsort", "chase", "nbody", "x87", "bytecode", "memcpy", "getppi
 TUNABLES = "glibc.cpu.hwcaps=-AVX2,-AVX:glibc.cpu.x86_non_temporal_threshold=0x10000000"
 # Groundhog's default model, less what QEMU 7.2 does not know or would complain about.
 QEMU_CPU = ("qemu64,vendor=GenuineIntel,family=6,model=28,stepping=10,+pclmulqdq,+ssse3,+sse4.1,"
-            "+sse4.2,+movbe,+popcnt,+aes,+xsave,+rdrand,+fsgsbase,+smep,+erms,+rdseed,+adx,+smap,"
-            "+clflushopt,+umip,+rdpid,+abm,+3dnowprefetch,+pdpe1gb,+xsaveopt")
+            "+sse4.2,+movbe,+popcnt,+aes,+xsave,+rdrand,+fsgsbase,+smep,+erms,+adx,+smap,"
+            "+clflushopt,+umip,+abm,+pdpe1gb,+xsaveopt")
 ICOUNT = os.environ.get("ICOUNT", "shift=0")
 
 # Columns; jit and interp are forced engines, for the load `cold` only.
@@ -49,6 +48,7 @@ NAMES = {"jit": "run, jit", "interp": "run, interp", "tcg": "QEMU TCG", "icount"
 
 
 CLOCKS = ("wall", "cpu")
+TRACES = {"record": WORK + "/record.ghog", "rr-record": WORK + "/qemu.rr"}
 
 
 def machine(loads):
@@ -61,18 +61,17 @@ def machine(loads):
 def command(mode, loads):
     """The command of a mode; its standard output is the line of the loads' program."""
     serials = ["-serial", "file:%s/%s.console" % (WORK, mode), "-serial", "stdio"]
-    trace = WORK + "/record.ghog"
     if mode == "native":
         return [WORK + "/loads"] + loads
     if mode == "replay":
-        return [GROUNDHOG, "replay", trace] + serials
+        return [GROUNDHOG, "replay", TRACES["record"]] + serials
     if mode == "record":
-        return [GROUNDHOG, "record", "-o", trace] + machine(loads) + serials
+        return [GROUNDHOG, "record", "-o", TRACES["record"]] + machine(loads) + serials
     if mode in ("run", "jit", "interp"):
         engine = "auto" if mode == "run" else mode
         return [GROUNDHOG, "run", "--engine", engine] + machine(loads) + serials
     icount = {"tcg": [], "icount": ["-icount", ICOUNT]}
-    replay = "%s,rr=%s,rrfile=%s/qemu.rr" % (ICOUNT, mode[3:], WORK)
+    replay = "%s,rr=%s,rrfile=%s" % (ICOUNT, mode[3:], TRACES["rr-record"])
     return [QEMU, "-accel", "tcg", "-cpu", QEMU_CPU, "-nodefaults", "-display", "none",
             *machine(loads), *serials, *icount.get(mode, ["-icount", replay])]
 
@@ -84,6 +83,10 @@ def cpu_seconds(pid):
         with open("/proc/%d/task/%s/schedstat" % (pid, thread)) as account:
             total += int(account.read().split()[0])
     return total * 1e-9
+
+
+def size(path):
+    return os.path.getsize(path) if os.path.exists(path) else None
 
 
 class Run:
@@ -101,9 +104,8 @@ class Run:
                 command(mode, loads), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=errors, env=environment,
                 preexec_fn=one_cpu if mode == "native" else None)
-        limit = float(os.environ.get("LIMIT", 180))
         self.process = process
-        self.listen(process, limit)
+        self.listen(process, "%s/%s.console" % (WORK, mode), float(os.environ.get("LIMIT", 180)))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = status
         self.seconds["whole"] = (time.monotonic() - self.began, usage.ru_utime + usage.ru_stime)
@@ -111,19 +113,24 @@ class Run:
         if not self.end:
             self.end = "ok" if status == 0 else "failed"
 
-    def listen(self, process, limit):
+    def listen(self, process, console, limit):
         selector = selectors.DefaultSelector()
         selector.register(process.stdout, selectors.EVENT_READ)
-        rest = b""
+        rest, alive, shown = b"", self.began, -1
         while True:
-            if not selector.select(limit):
-                self.end = "hang"
-                process.send_signal(signal.SIGKILL)
-                return
-            data = os.read(process.stdout.fileno(), 4096)
+            ready = selector.select(5)
             now = time.monotonic()
+            if not ready:
+                alive, shown = (alive, shown) if size(console) == shown else (now, size(console))
+                if now - alive > limit:
+                    self.end = "hang"
+                    process.kill()
+                    return
+                continue
+            data = os.read(process.stdout.fileno(), 4096)
             if not data:
                 return
+            alive = now
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 self.take(line.decode("ascii", "replace").split(), now)
@@ -232,7 +239,7 @@ RATIOS = [("run", "native"), ("record", "native"), ("tcg", "native"), ("run", "t
           ("replay", "rr-replay"), ("rr-record", "tcg")]
 
 
-def report(cells, peaks, ends, wrong, loads):
+def report(cells, peaks, ends, wrong, loads, traces):
     shown = [l for l in ["boot"] + loads + ["whole"] if any(l in c for c in cells.values())]
 
     def cell(mode, load):
@@ -241,7 +248,9 @@ def report(cells, peaks, ends, wrong, loads):
 
     print_table(["seconds"] + [NAMES.get(m, m) for m in cells],
                 [[l] + [cell(m, l) for m in cells] for l in shown] +
-                [["peak MiB"] + ["%.0f" % peaks[m] if m in peaks else "-" for m in cells]])
+                [["peak MiB"] + ["%.0f" % peaks[m] if m in peaks else "-" for m in cells],
+                 ["trace KiB"] + ["%.0f" % (traces[m] / 1024) if m in traces else ""
+                                  for m in cells]])
     used = [(a, b) for a, b in RATIOS if a in cells and b in cells]
     print_table(["ratio"] + ["%s/%s" % pair for pair in used],
                 [[l] + [number(ratio(cells, l, a, b)) for a, b in used] for l in shown])
@@ -288,16 +297,19 @@ def main():
              "qemu": (text_of(QEMU, "--version") or "").split("\n")[0] if QEMU else None,
              "icount": ICOUNT, "repeat": repeat, "load_before": before,
              "load_after": os.getloadavg()}
-    report(cells, peaks, ends, wrong, loads)
+    traces = {m: os.path.getsize(p) for m, p in TRACES.items() if m in ends and os.path.exists(p)}
+    report(cells, peaks, ends, wrong, loads, traces)
     print("%(cpu)s, %(cores)d cores; " % about["host"] +
           "%s time, least of %d; load average %.1f before, %.1f after" %
           (clock, repeat, before[0], about["load_after"][0]))
+    about.update(
+        clock=clock, seconds=clocks, ends=ends, peak_mib=peaks, trace_bytes=traces, wrong=wrong,
+        ratios={"%s/%s" % pair: {l: ratio(cells, l, *pair) for l in cells[pair[0]]}
+                for pair in RATIOS if pair[0] in cells and pair[1] in cells},
+        bars=[dict(zip(("what", "measured", "comparison", "wanted"), row))
+              for row in bars(cells, peaks)])
     with open(BUILD + "/bench.json", "w") as out:
-        json.dump(dict(about, clock=clock, seconds=clocks, ends=ends, peak_mib=peaks, wrong=wrong,
-                       ratios={"%s/%s" % pair: {l: ratio(cells, l, *pair) for l in cells[pair[0]]}
-                               for pair in RATIOS if pair[0] in cells and pair[1] in cells},
-                       bars=[dict(zip(("what", "measured", "comparison", "wanted"), row))
-                             for row in bars(cells, peaks)]), out, indent=1)
+        json.dump(about, out, indent=1)
     sys.exit(1 if wrong else 0)
 
 

@@ -123,7 +123,8 @@ uint64_t load_nbody(void)
 {
     struct body bodies[BODIES];
     for (unsigned i = 0; i < BODIES; i++)
-        bodies[i] = (struct body){{1.5 * i, 2.5 - i, 0.25 * i * i}, {0.1 * i, 0.3, -0.05 * i}, 1.0 / (1 + i)};
+        bodies[i] = (struct body){
+            {1.5 * i, 2.5 - i, 0.25 * i * i}, {0.1 * i, 0.3, -0.05 * i}, 1.0 / (1 + i)};
     for (unsigned step = 0; step < NBODY_STEPS; step++) {
         for (unsigned i = 0; i < BODIES; i++)
             for (unsigned j = i + 1; j < BODIES; j++)
