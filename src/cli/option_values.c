@@ -486,6 +486,19 @@ int set_device(struct options *options, const char *option, const char *value, s
 
 /* ---- this process ---- */
 
+/* check, or check:N: N blocks at most between two comparisons. */
+static bool parse_check(struct options *options, const char *value)
+{
+    struct engine_choice *engine = &options->runner.engine;
+    uint64_t blocks = 1;
+    if (strncmp(value, "check", 5) != 0
+        || (value[5] && (value[5] != ':' || !parse_number(value + 6, &blocks) || !blocks || blocks > UINT32_MAX)))
+        return false;
+    engine->kind = ENGINE_CHECK;
+    engine->check_blocks = (uint32_t)blocks;
+    return true;
+}
+
 int set_engine(struct options *options, const char *option, const char *value, struct error *error)
 {
     static const char *const names[] = {
@@ -497,7 +510,11 @@ int set_engine(struct options *options, const char *option, const char *value, s
             return 0;
         }
     }
-    return error_set(error, ERROR_USAGE, "%s %s: the engines are interp, jit and auto", option, value);
+    if (!parse_check(options, value))
+        return error_set(error, ERROR_USAGE, "%s %s: the engines are interp, jit, auto and check", option, value);
+    if (options->command != COMMAND_RUN)
+        return error_set(error, ERROR_USAGE, "%s %s: only a run can be checked", option, value);
+    return 0;
 }
 
 int set_max_time(struct options *options, const char *option, const char *value,

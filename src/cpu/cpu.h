@@ -223,6 +223,15 @@ static inline void cpu_attention(struct cpu *cpu)
     cpu_end_block(cpu);
 }
 
+/* The same where another instruction may stand at RIP now. If that was a string
+ * instruction with iterations left, RF is set, and it ends with the new one. */
+static inline void cpu_code_changed(struct cpu *cpu)
+{
+    if (cpu->current && cpu->current->attributes & STRING)
+        cpu->attention = true;
+    cpu_end_block(cpu);
+}
+
 /* Makes the slice end after the current instruction. */
 void cpu_end_slice(struct cpu *cpu);
 

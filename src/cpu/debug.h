@@ -31,6 +31,9 @@ struct debug_points {
     uint64_t skip_break;  /* vCPUs (bits) whose next instruction runs even at a breakpoint; the
                            * engine clears it when that or an event's delivery is done */
     uint64_t start;       /* RIP of the last instruction that the engine looked at */
+    uint32_t blocks;      /* not 0: the run stops when so many more blocks have run. A repeated
+                           * string instruction is one, however many iterations it has */
+    bool blocks_done;     /* and then this is set */
     unsigned step_cpu;    /* the run stops when this vCPU has run an instruction; DEBUG_NO_CPU */
     bool hit;             /* a point was hit since this was last cleared */
     struct debug_point what;

@@ -225,7 +225,7 @@ static void put_immediate(struct writer *w, const struct shape *shape, unsigned 
         value &= 0xffff;
     unsigned width = width_of(insn, shape);
     uint64_t cut = value & bits_ones(width ? width : 8);
-    if (width == 8 && (int64_t)value < 0 && (int64_t)value >= -0x80000000ll)
+    if (width == 8 && (int64_t)value < 0 && (int64_t)value >= -0x10000)
         put(w, "-0x%" PRIx64, -value);
     else
         put(w, "0x%" PRIx64, cut);

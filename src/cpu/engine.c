@@ -59,7 +59,7 @@ static void code_written(void *context, uint32_t page, uint32_t offset, uint32_t
         return;
     invalidate_page(engine, page);
     for (unsigned i = 0; i < engine->cpu_count; i++)
-        cpu_end_block(engine->cpus[i]);
+        cpu_code_changed(engine->cpus[i]);
 }
 
 struct engine *engine_create(struct physmem *memory, const struct cpu_model *model)
@@ -75,6 +75,7 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
     engine->tables = calloc(pages, sizeof *engine->tables);
     engine->arena = malloc(ARENA_BYTES);
     engine->none.key = BLOCK_KEY_NONE;
+    engine->block_limit = BLOCK_INSNS_MAXIMUM;
     if (!engine->buckets || !engine->page_blocks || !engine->page_lines || !engine->tables
         || !engine->arena) {
         engine_destroy(engine);
@@ -161,7 +162,7 @@ static void decode_inside(struct engine *engine, struct block *block, uint32_t p
                           unsigned code_bytes)
 {
     const uint8_t *bytes = physmem_host(engine->memory, page);
-    while (block->count < BLOCK_INSNS_MAXIMUM && offset + block->bytes < PAGE_BYTES) {
+    while (block->count < engine->block_limit && offset + block->bytes < PAGE_BYTES) {
         unsigned at = offset + block->bytes;
         struct insn *insn = &block->insns[block->count];
         if (decode(&engine->decoder, code_bytes, bytes + at, PAGE_BYTES - at, block->bytes, insn)
@@ -425,6 +426,8 @@ static enum next_step take_request(struct cpu *cpu)
 static enum next_step attend(struct cpu *cpu, uint32_t *limit)
 {
     struct cpu_state *s = &cpu->s;
+    if (unlikely(cpu->debug != NULL) && cpu->debug->blocks_done)
+        return STEP_DEBUG; /* with nothing done that the next block asks for */
     if (s->init_pending && !s->smm) {
         s->init_pending = 0;
         cpu_init_signal(cpu);
@@ -524,11 +527,17 @@ static bool stop_for_debugger(struct cpu *cpu, const struct block *block, uint32
     return true;
 }
 
-/* A repeated string instruction that is to go on is no new one. */
-static void note_repeat(struct cpu *cpu, const struct block *block)
+/* A block ran. A repeated string instruction that is to go on is no new one. */
+static void note_block(struct cpu *cpu, const struct block *block)
 {
-    if (block && block->insns[0].attributes & STRING && cpu->s.gpr[RIP] == cpu->debug->start)
-        cpu->debug->skip_break |= 1ull << cpu->s.index;
+    struct debug_points *debug = cpu->debug;
+    bool repeats = block && block->insns[0].attributes & STRING && cpu->s.gpr[RIP] == debug->start;
+    if (repeats)
+        debug->skip_break |= 1ull << cpu->s.index;
+    if (!debug->blocks || repeats)
+        return;
+    cpu->attention = true;
+    debug->blocks_done = --debug->blocks == 0;
 }
 
 /* Runs a translation that starts with `block`. False: the interpreter is to. */
@@ -592,7 +601,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
             block = NULL;
         }
         if (unlikely(cpu->debug != NULL))
-            note_repeat(cpu, block);
+            note_block(cpu, block);
     }
     return leave(cpu, CPU_EXIT_BUDGET);
 }

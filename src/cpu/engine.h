@@ -83,6 +83,7 @@ struct engine {
     struct table_use *tables;   /* by backing page */
     uint8_t *arena;             /* where blocks are allocated, freed all at once */
     size_t arena_used;
+    uint32_t block_limit;       /* instructions of a block; tests make it less than the maximum */
     /* Statistics, for the user only. */
     uint64_t blocks_decoded, cache_flushes;
     struct block none;          /* a block that matches no key */

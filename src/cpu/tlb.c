@@ -36,7 +36,7 @@ void mmu_flush(struct cpu *cpu)
     }
     cpu->tlb_version++;
     cpu->fetch_linear = TLB_INVALID;
-    cpu_end_block(cpu);
+    cpu_code_changed(cpu);
 }
 
 void mmu_flush_page(struct cpu *cpu, uint64_t linear)
@@ -47,7 +47,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
         drop_code(&cpu->tlbs[index], linear);
     }
     cpu->tlb_version++;
-    cpu_end_block(cpu);
+    cpu_code_changed(cpu);
 }
 
 void mmu_flush_all(struct engine *engine)
@@ -85,7 +85,7 @@ static void drop_range(struct engine *engine, uint64_t linear, uint64_t span)
         if (cpu->fetch_linear - linear < span)
             cpu->fetch_linear = TLB_INVALID;
         cpu->tlb_version++;
-        cpu_end_block(cpu);
+        cpu_code_changed(cpu);
     }
 }
 

@@ -46,12 +46,14 @@ enum engine_kind {
     ENGINE_INTERPRETER,
     ENGINE_TRANSLATOR, /* translate every block at once (tests) */
     ENGINE_AUTO,       /* translate what is run often */
+    ENGINE_CHECK,      /* both, in two machines: src/replay/lockstep.h; no machine has it */
 };
 
 struct engine_choice {
     enum engine_kind kind;
     bool statistics;      /* print them at the end */
     uint32_t cache_mib;   /* of translated code; 0: 128 */
+    uint32_t check_blocks; /* ENGINE_CHECK: at most so many between comparisons; 0: 1 */
 };
 
 struct hooks {

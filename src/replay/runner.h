@@ -31,6 +31,8 @@ struct runner_result {
     uint64_t digests;      /* record: points written */
     uint64_t final_digest; /* record: total of the last point */
     uint64_t trace_bytes;  /* record */
+    uint64_t comparisons;  /* lockstep */
+    char *difference;      /* lockstep, with OUTCOME_DIVERGED: the report; to be freed */
     char *statistics;      /* of the translator, if asked for; to be freed */
 };
 
