@@ -83,7 +83,9 @@ struct engine {
     struct table_use *tables;   /* by backing page */
     uint8_t *arena;             /* where blocks are allocated, freed all at once */
     size_t arena_used;
-    uint32_t block_limit;       /* instructions of a block; tests make it less than the maximum */
+    /* Less than they can be for tests and checks: instructions of a block, and
+     * blocks that the translator chains (0: as it likes). */
+    uint32_t block_limit, chain_limit;
     /* Statistics, for the user only. */
     uint64_t blocks_decoded, cache_flushes;
     struct block none;          /* a block that matches no key */

@@ -53,6 +53,7 @@ struct engine_choice {
     enum engine_kind kind;
     bool statistics;      /* print them at the end */
     uint32_t cache_mib;   /* of translated code; 0: 128 */
+    uint32_t threshold;   /* runs of a block before it is translated; 0: as the kind says */
     uint32_t check_blocks; /* ENGINE_CHECK: at most so many between comparisons; 0: 1 */
 };
 

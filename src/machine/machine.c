@@ -138,8 +138,9 @@ static int create_translator(struct machine *machine, struct error *error)
     size_t mib = choice->cache_mib ? choice->cache_mib : CACHE_MIB;
     if (choice->kind == ENGINE_INTERPRETER || !translator_available())
         return 0;
+    uint32_t threshold = choice->kind == ENGINE_TRANSLATOR ? 1 : HOT;
     machine->translator = translator_create(machine->engine, mib << 20,
-                                            choice->kind == ENGINE_TRANSLATOR ? 1 : HOT);
+                                            choice->threshold ? choice->threshold : threshold);
     /* A host that lends no executable memory interprets. */
     if (!machine->translator && choice->kind == ENGINE_TRANSLATOR)
         return error_set(error, ERROR_MEMORY, "out of host memory for %zu MiB of translated code", mib);

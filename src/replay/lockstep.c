@@ -19,6 +19,7 @@
 #include "translator/translator.h"
 
 #define CHECKPOINT_BYTES (64ull << 20)
+#define CHAINS_THRESHOLD 4 /* runs of a block before it is translated: so that its successors are known */
 
 static struct position here(const struct lockstep_side *side)
 {
@@ -304,7 +305,8 @@ static int create_side(struct lockstep *l, unsigned number, const struct descrip
     const struct hooks hooks = {
         .context = side,
         .engine = { .kind = number == LEADER ? ENGINE_INTERPRETER : ENGINE_TRANSLATOR,
-                    .cache_mib = options->engine.cache_mib },
+                    .cache_mib = options->engine.cache_mib,
+                    .threshold = l->blocks == 1 ? 1 : CHAINS_THRESHOLD },
         .observe = observe,
         .output = output,
         .next_input = next_input,
@@ -317,6 +319,8 @@ static int create_side(struct lockstep *l, unsigned number, const struct descrip
     side->machine = machine_create(description, &hooks, error);
     if (!side->machine)
         return ERROR_FILE;
+    /* A stretch of one block would never be long enough for a chain. */
+    side->machine->engine->chain_limit = l->blocks == 1;
     int code = dirty_init(&side->dirty, &side->machine->memory);
     if (code == 0)
         side->checkpoints = checkpoints_create(side->machine, &side->dirty, sizeof side->place,

@@ -10,8 +10,8 @@
 
 /*
  * As runner_run. options->engine.check_blocks: how many blocks run between two
- * comparisons; more than 1: a random number up to that, so that translated code
- * also runs on from block to block. vCPUs and what they saw of devices are compared
+ * comparisons; more than 1: a random number up to that, and translated code runs on
+ * from block to block and is made of chains of blocks. vCPUs and what they saw of devices are compared
  * each time, memory and devices every LOCKSTEP_MEMORY_EVERY instructions.
  *
  * At the first difference the run ends with OUTCOME_DIVERGED and a report in

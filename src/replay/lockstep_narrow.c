@@ -106,10 +106,13 @@ static bool differs_within(const struct narrow *n, unsigned count)
     struct lockstep *l = n->l;
     approach(n);
     struct engine *engine = l->sides[FOLLOWER].machine->engine;
+    uint32_t chain_limit = engine->chain_limit;
     engine->block_limit = count;
+    engine->chain_limit = 1;
     engine_flush_blocks(engine);
     lockstep_run_to(l, count_of(l) + count);
     engine->block_limit = BLOCK_INSNS_MAXIMUM;
+    engine->chain_limit = chain_limit;
     return lockstep_compare(l) || lockstep_compare_memory(l);
 }
 

@@ -70,7 +70,10 @@ static bool extend(struct compile *c)
 
 void chain_make(struct compile *c, const struct block *block, uint64_t rip)
 {
+    uint32_t limit = c->translator->engine->chain_limit;
+    if (!limit || limit > PARTS_MAXIMUM)
+        limit = PARTS_MAXIMUM;
     add(c, block, rip);
-    while (c->part_count < PARTS_MAXIMUM && extend(c))
+    while (c->part_count < limit && extend(c))
         continue;
 }
