@@ -63,7 +63,9 @@ struct cpu_bus {
 };
 
 #define TLB_ENTRIES 2048
-#define TLB_INVALID 1ull /* no page address has bit 0 set */
+/* No page address has this bit set, nor one with the low bits by which translated
+ * code checks an alignment. */
+#define TLB_INVALID 0x800ull
 
 /* A direct-mapped entry. A tag is the linear page address for which that kind
  * of access needs no further look: permission given, A (and D) set, plain
@@ -86,7 +88,7 @@ enum mmu_index {
  * such a translation knows its page by. */
 struct tlb {
     struct tlb_entry entry[TLB_ENTRIES];
-    uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID in bit 0: none */
+    uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID is set: none */
     uint32_t code_id[TLB_ENTRIES];     /* what translated code compares with */
     uint64_t empty; /* 1: nothing was put in since the last flush, which need not be repeated */
 };
@@ -118,6 +120,7 @@ struct translated {
     uint32_t kind_version;  /* ... this mode_version has; 0: not known */
     uint64_t la57;          /* of the 64-bit code that code_id is for */
     uint32_t x87;           /* where the x87's state is, as for `vectors` */
+    uint32_t condition;     /* of SETcc, in bit 0 */
     uint16_t host_fcw;      /* of the caller */
     uint8_t x87_environment[14]; /* as FNSTENV stores it, 16-bit form */
     uint32_t jumps[MMU_INDEX_COUNT][TRANSLATED_JUMPS]; /* by address: code of a block */

@@ -31,7 +31,7 @@ void mmu_flush(struct cpu *cpu)
         struct tlb *tlb = &cpu->tlbs[i];
         if (tlb->empty)
             continue;
-        memset(tlb, 0xff, offsetof(struct tlb, empty)); /* all tags have bit 0 set */
+        memset(tlb, 0xff, offsetof(struct tlb, empty)); /* all tags have TLB_INVALID set */
         tlb->empty = 1;
     }
     cpu->tlb_version++;

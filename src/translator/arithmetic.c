@@ -2,7 +2,7 @@
  * Lowering of ADD to CMP, TEST, INC, DEC, NOT, NEG, MUL, IMUL, DIV and IDIV.
  *
  * Not here, and so run by their handlers: forms with AH..BH beside memory,
- * ADC and SBB to memory, 8- and 16-bit products and quotients, divisors in memory.
+ * ADC and SBB to memory, 8- and 16-bit products and quotients.
  */
 #include "translator/form.h"
 
@@ -345,10 +345,17 @@ bool lower_divide(struct compile *c, bool is_signed)
     const struct insn *insn = c->insn;
     unsigned width = insn->operand_bytes, written = 1u << RAX | 1u << RDX;
     struct emitter *e = &c->e;
-    if (form_is_memory(c) || width < 4 || insn->rm == RAX || insn->rm == RDX)
+    bool memory = form_is_memory(c);
+    if (width < 4 || (!memory && insn->rm == RDX))
         return false;
     flags_prepare(c, written, true);
-    unsigned by = form_enter(c, insn->rm, SCRATCH2, true, width);
+    if (memory)
+        memory_load(c, width);
+    unsigned by = SCRATCH2;
+    if (memory || insn->rm == RAX)
+        emit_load(e, 8, by, operand_register(memory ? SCRATCH : HOST_RAX));
+    else
+        by = form_enter(c, insn->rm, SCRATCH2, true, width);
     if (is_signed) { /* a dividend of one width, a divisor other than 0 and -1 */
         emit_load(e, width, SCRATCH, operand_register(HOST_RAX));
         emit_instruction(e, OP1(0xc1), width, 7, operand_register(SCRATCH)); /* SAR */

@@ -13,7 +13,7 @@ struct host_operand block_state_operand(unsigned guest, int32_t above)
     return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, s.gpr) + 8 * guest) + above);
 }
 
-static uint32_t add_site(struct compile *c, unsigned insn, bool load, bool lowered)
+static uint32_t add_site(struct compile *c, unsigned insn, uint8_t load, bool lowered)
 {
     struct translator *t = c->translator;
     const struct part *part = &c->parts[c->part_of[insn]];
@@ -24,17 +24,22 @@ static uint32_t add_site(struct compile *c, unsigned insn, bool load, bool lower
     return t->site_count++;
 }
 
-void compile_fallback(struct compile *c)
+void compile_call(struct compile *c, const uint8_t *piece)
 {
     struct emitter *e = &c->e;
     if (c->need[c->number])
         flags_save(c, &c->flags);
     block_store_fip(c, &c->fip);
     c->fip.any = false;
-    emit_constant(e, SCRATCH, add_site(c, c->number, false, false));
-    emit_call(e, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
+    emit_constant(e, SCRATCH, add_site(c, c->number, 0, false));
+    emit_call(e, piece);
     c->flags = (struct flags_state){ .home = true };
     c->vectors = c->x87 = false;
+}
+
+void compile_fallback(struct compile *c)
+{
+    compile_call(c, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
 }
 
 void compile_fixup(struct compile *c)
@@ -198,7 +203,7 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     compile_unit_paths(c, slow);
     if (!slow->from[0])
         return;
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 3; i++)
         if (slow->from[i])
             emit_patch(slow->from[i], e->at);
     c->flags = slow->before;
@@ -250,13 +255,13 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
 static void compile_insn(struct compile *c)
 {
     bool branch = c->insn->attributes & SETS_RIP;
-    if (strcmp(c->row->name, "NOP") == 0)
+    if (does_nothing(c->insn))
         return;
     if (branch && at_end(c)) {
         block_store_fip(c, &c->fip);
         c->fip.any = false;
     }
-    if (branch ? lower_branch(c) : lower_integer(c) || lower_vector(c) || lower_x87(c)) {
+    if (branch ? lower_branch(c) : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_x87(c)) {
         memory_finish(c);
         return;
     }

@@ -1,7 +1,8 @@
 /*
  * Lowering of near branches in 64-bit code, under four- and five-level paging.
  *
- * Not here: LOOPcc, JCXZ, and branches that a 66 prefix cuts to 16 bits.
+ * Not here: LOOPE, LOOPNE, LOOP and JCXZ with a shorter counter, and branches that a
+ * 66 prefix cuts to 16 bits.
  */
 #include "translator/compile.h"
 
@@ -157,9 +158,30 @@ bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t
            && ((row->map <= MAP_TWO && *fallthrough) || jumps);
 }
 
+/* LOOP, JRCXZ: over a jump by JRCXZ, so that flags stay as they are. */
+static bool lower_counted(struct compile *c, bool loop)
+{
+    struct emitter *e = &c->e;
+    uint64_t target = branch_target(c), next = insn_end(c);
+    unsigned written = loop ? 1u << RCX : 0;
+    if (c->kind->code_bytes != 8 || c->insn->address_shift || !canonical(c, target))
+        return false;
+    flags_prepare(c, written, false);
+    if (loop)
+        emit_lea(e, 8, HOST_RCX, operand_memory(HOST_RCX, -1));
+    flags_overwritten(c, written);
+    compile_fixup(c);
+    emit_bytes(e, 0x05e3, 2); /* JRCXZ over 5 bytes */
+    compile_edge(c, -1, loop ? target : next, false);
+    compile_edge(c, -1, loop ? next : target, false);
+    return true;
+}
+
 bool lower_branch(struct compile *c)
 {
     unsigned o = c->row->opcode, extension = c->insn->modrm >> 3 & 7;
+    if (c->insn->attributes & STRING && c->kind->code_bytes == 8)
+        return lower_repeated(c);
     if (c->insn->operand_bytes != 8)
         return false;
     if (c->row->map == MAP_TWO)
@@ -174,6 +196,7 @@ bool lower_branch(struct compile *c)
             return false;
         jump(c);
         return true;
+    case 0xe2: case 0xe3: return lower_counted(c, o == 0xe2);
     case 0xe8: return lower_call(c);
     case 0xc2: return lower_return(c, true);
     case 0xc3: return lower_return(c, false);

@@ -85,10 +85,10 @@ struct pending_fip {
 
 /* Code out of line for one instruction. */
 struct slow_path {
-    uint8_t *from[2];    /* displacements of jumps to it */
+    uint8_t *from[3];    /* displacements of jumps to it */
     uint8_t *resume;
     uint16_t insn;
-    bool load;           /* only loads: the value comes in SCRATCH, code goes on at `resume` */
+    uint8_t load;        /* loads only so many bytes: the value comes in SCRATCH, code goes on at `resume` */
     bool needed;         /* flags must be right in it */
     uint8_t *vectors_from, *vectors_resume; /* XMM registers are to be loaded */
     uint8_t *x87_from, *x87_resume;         /* the same of the x87's state */
@@ -200,6 +200,13 @@ static inline const struct opcode_row *row_of(const struct insn *insn)
     return insn->row < opcode_row_count ? &opcode_rows[insn->row] : &undefined;
 }
 
+/* NOPs and prefetches. */
+insn_handler exec_nop;
+static inline bool does_nothing(const struct insn *insn)
+{
+    return insn->handler == exec_nop;
+}
+
 /* The offset of the next instruction. */
 static inline uint64_t insn_end(const struct compile *c)
 {
@@ -253,6 +260,8 @@ void flags_load_carry(struct compile *c);
 struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep);
 /* The same for an access at the pinned guest register `base` + disp. */
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
+/* The same for an access at the offset in SCRATCH, in the operand's segment. */
+struct host_operand memory_at(struct compile *c, unsigned bytes, bool write);
 /* The memory operand of a vector instruction; `aligned`: to 16 bytes, or #GP. */
 struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned);
 /* From here on the XMM registers are in the host's. */
@@ -271,11 +280,14 @@ void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
 /* Registers to be told of at the end of the instruction. */
 void memory_finish(struct compile *c);
 
-/* integer.c, vector.c, x87.c, branch.c: lower the current instruction, or return false. */
+/* integer.c, bits.c, vector.c, x87.c, branch.c: lower the current instruction, or return false. */
 bool lower_integer(struct compile *c);
+bool lower_bits(struct compile *c);
 bool lower_vector(struct compile *c);
 bool lower_x87(struct compile *c);
 bool lower_branch(struct compile *c);
+/* strings.c: a repeated string instruction */
+bool lower_repeated(struct compile *c);
 
 /* Whether lower_branch lowers the branch `insn`, which ends at `end`, so that
  * translated code can go on behind it: *target is where it jumps to, *fallthrough
@@ -294,6 +306,8 @@ void compile_side_exit(struct compile *c, enum condition condition, uint64_t tar
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);
 /* Jumps to the block at the offset in SCRATCH (which CS has). Flags are at home. */
 void compile_indirect(struct compile *c);
+/* Calls a piece that runs the current instruction's handler; flags are at home then. */
+void compile_call(struct compile *c, const uint8_t *piece);
 /* Runs the current instruction through its handler. */
 void compile_fallback(struct compile *c);
 /* Tells the blocks that follow how to get at the flags. */

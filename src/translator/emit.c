@@ -67,6 +67,25 @@ void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned r
     emit_modrm(e, reg, rm);
 }
 
+void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigned reg, unsigned vvvv,
+              struct host_operand rm)
+{
+    unsigned map = (op >> 8 & 7) - 1, prefix = op >> 16 & 0xff;
+    unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
+    unsigned low = (width == 8 ? 0x80 : 0) | (~vvvv & 15) << 3 | (wide ? 4 : 0) | pp;
+    unsigned x = rm.index != HOST_NONE && rm.index & 8, b = rm.base != HOST_NONE && rm.base & 8;
+    if (map == 1 && width != 8 && !x && !b) {
+        byte(e, 0xc5);
+        byte(e, (reg & 8 ? 0 : 0x80) | low);
+    } else {
+        byte(e, 0xc4);
+        byte(e, (reg & 8 ? 0 : 0x80) | (x ? 0 : 0x40) | (b ? 0 : 0x20) | map);
+        byte(e, low);
+    }
+    byte(e, op & 0xff);
+    emit_modrm(e, reg, rm);
+}
+
 /* The opcode of a byte and a wider form that differ in bit 0. */
 static uint32_t sized(unsigned opcode, unsigned width)
 {

@@ -68,6 +68,10 @@ void emit_bytes(struct emitter *e, uint64_t value, unsigned bytes);
 /* Any instruction with ModRM. `width` 1, 2, 4 or 8 bytes selects 66 and REX.W. */
 void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm);
 
+/* The same with a VEX prefix; `wide`: VEX.L. The width selects VEX.W only. */
+void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigned reg, unsigned vvvv,
+              struct host_operand rm);
+
 /* MOV between register and r/m; 8- and 16-bit ones leave the rest alone. */
 void emit_load(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm);
 void emit_store(struct emitter *e, unsigned width, struct host_operand rm, unsigned reg);

@@ -15,11 +15,12 @@ static bool is_shift(const struct opcode_row *row)
     return row->map == MAP_ONE && (o == 0xc0 || o == 0xc1 || (o >= 0xd0 && o <= 0xd3));
 }
 
-/* A shift whose count is a constant other than 0. */
+/* A shift, or double shift, whose count is a constant other than 0. */
 static bool constant_shift(const struct insn *insn)
 {
     const struct opcode_row *row = row_of(insn);
-    if (!is_shift(row) || row->opcode == 0xd2 || row->opcode == 0xd3)
+    bool twice = row->map == MAP_TWO && (row->opcode == 0xa4 || row->opcode == 0xac);
+    if (!twice && (!is_shift(row) || row->opcode == 0xd2 || row->opcode == 0xd3))
         return false;
     return insn->imm & (insn->operand_bytes == 8 ? 63 : 31);
 }
@@ -29,6 +30,8 @@ unsigned flags_read(const struct insn *insn)
     const struct opcode_row *row = row_of(insn);
     unsigned read = row->flags_read & ALL;
     if (constant_shift(insn)) {
+        if (row->map == MAP_TWO)
+            return 0;
         unsigned extension = insn->modrm >> 3 & 7;
         return extension == 2 || extension == 3 ? F_C : 0;
     }
@@ -42,6 +45,10 @@ unsigned flags_killed(const struct insn *insn)
         return 0;
     if (insn->attributes & STRING)
         return 0;
+    if (row->map == MAP_TWO && constant_shift(insn))
+        return ALL;
+    if (row->map >= MAP_V0F && row->map < MAP_COUNT && row->flags_written)
+        return ALL; /* BMI: our definition has the undefined ones too */
     /* Rows that read all they write may leave them alone. */
     if (!is_shift(row) && (row->flags_read & row->flags_written & ALL) == (row->flags_written & ALL)
         && (row->flags_written & ALL) == ALL)
@@ -57,6 +64,7 @@ static bool quiet_one(const struct opcode_row *row, const struct insn *insn)
     if (o < 0x40)
         return (o & 7) < 6;
     switch (o) {
+    case 0x9e: case 0x9f: case 0xf5: case 0xf8: case 0xf9: case 0xfc: case 0xfd:
     case 0x63: case 0x69: case 0x6b: case 0x8d: case 0x90: case 0x98: case 0x99:
     case 0xb0: case 0xb8: case 0xc6: case 0xc7: case 0xa8: case 0xa9: case 0xe9: case 0xeb:
         return row->prefix == OPCODE_PREFIX_ANY;
@@ -69,8 +77,12 @@ static bool quiet_one(const struct opcode_row *row, const struct insn *insn)
 static bool quiet_two(const struct opcode_row *row)
 {
     unsigned o = row->opcode;
+    if (row->prefix == OPCODE_PREFIX_PF3)
+        return o == 0xb8 || o == 0xbc || o == 0xbd;
     if (row->prefix != OPCODE_PREFIX_ANY)
         return false;
+    if (o == 0xbc || o == 0xbd || o == 0xa4 || o == 0xa5 || o == 0xac || o == 0xad)
+        return true;
     return (o >= 0x40 && o <= 0x4f) || (o >= 0x80 && o <= 0x9f) || o == 0xa3 || o == 0xab || o == 0xb3
            || o == 0xbb || o == 0xba || o == 0xaf || o == 0xb6 || o == 0xb7 || o == 0xbe || o == 0xbf
            || o == 0xc8;
@@ -79,7 +91,7 @@ static bool quiet_two(const struct opcode_row *row)
 bool flags_seen_at(const struct insn *insn)
 {
     const struct opcode_row *row = row_of(insn);
-    if (row->name[0] == 'N' && row->name[1] == 'O' && row->name[2] == 'P')
+    if (does_nothing(insn))
         return false;
     bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
     if (row->modrm & MODRM_PRESENT && insn->modrm < 0xc0 && !lea)

@@ -42,6 +42,9 @@ unsigned form_immediate_bytes(unsigned width);
 /* A recipe whose first operand is the register `a`. */
 void form_recipe(struct compile *c, enum recipe recipe, struct place a);
 
+/* Emits an instruction that leaves the flags alone, with all that belongs to it. */
+bool form_move(struct compile *c, const struct form *form, bool byte_reg, bool byte_rm);
+
 /* arithmetic.c, shift.c: each returns false when it cannot. */
 bool lower_alu(struct compile *c);
 bool lower_test(struct compile *c, bool constant, bool accumulator);
@@ -51,5 +54,7 @@ bool lower_multiply(struct compile *c, bool constant);
 bool lower_multiply_accumulator(struct compile *c, unsigned extension);
 bool lower_divide(struct compile *c, bool is_signed);
 bool lower_shift(struct compile *c);
+/* strings.c: one element */
+bool lower_string(struct compile *c);
 
 #endif

@@ -1,16 +1,15 @@
 /*
  * Lowering of general-purpose instructions: the same instruction on the host,
  * with registers and addresses replaced. Here are moves, the stack, bit tests,
- * CMPXCHG and XADD, and the choice by opcode.
+ * single flags, CMPXCHG and XADD, and the choice by opcode.
  *
- * Not here, and so run by their handlers: BCD, bit scans, bit tests of memory by
- * a register, SETcc to memory, string instructions.
+ * Not here, and so run by their handlers: BCD, POP to memory.
  */
 #include "translator/form.h"
 
 /* Instructions that leave flags alone */
 
-static bool lower_move(struct compile *c, const struct form *shape, bool byte_reg, bool byte_rm)
+bool form_move(struct compile *c, const struct form *shape, bool byte_reg, bool byte_rm)
 {
     const struct insn *insn = c->insn;
     bool memory = form_is_memory(c);
@@ -32,14 +31,14 @@ static bool lower_mov(struct compile *c)
     struct form shape = { .op = OP1(c->row->opcode), .reg_read = !load, .reg_written = load,
                            .rm_read = load, .rm_written = !load,
                            .reg_width = (uint8_t)width, .rm_width = (uint8_t)width };
-    return lower_move(c, &shape, true, true);
+    return form_move(c, &shape, true, true);
 }
 
 static bool lower_extend(struct compile *c, uint32_t op, unsigned from)
 {
     struct form shape = { .op = op, .reg_written = true, .rm_read = true,
                            .reg_width = c->insn->operand_bytes, .rm_width = (uint8_t)from };
-    return lower_move(c, &shape, false, true);
+    return form_move(c, &shape, false, true);
 }
 
 static bool lower_mov_constant(struct compile *c)
@@ -50,7 +49,7 @@ static bool lower_mov_constant(struct compile *c)
     if (modrm && form_is_memory(c)) {
         struct form shape = { .op = OP1(0xc6 | (width > 1)), .no_reg = true, .rm_written = true,
                                .rm_width = (uint8_t)width, .immediate = (uint8_t)form_immediate_bytes(width) };
-        return lower_move(c, &shape, false, true);
+        return form_move(c, &shape, false, true);
     }
     struct place to = form_place(insn->rm, width, true);
     unsigned written = 1u << to.guest;
@@ -95,7 +94,7 @@ static bool lower_xchg(struct compile *c)
         struct form shape = { .op = OP1(0x86 | (width > 1)), .reg_read = true, .reg_written = true,
                                .rm_read = true, .rm_written = true,
                                .reg_width = (uint8_t)width, .rm_width = (uint8_t)width };
-        return lower_move(c, &shape, true, true);
+        return form_move(c, &shape, true, true);
     }
     struct form shape = { .op = OP1(0x86 | (width > 1)), .reg_read = true, .reg_written = true, .rm_read = true,
                            .rm_written = true, .reg_width = (uint8_t)width, .rm_width = (uint8_t)width };
@@ -104,7 +103,7 @@ static bool lower_xchg(struct compile *c)
         return false;
     if (!form_encodable(c, &shape, reg, rm))
         return false;
-    return lower_move(c, &shape, true, true);
+    return form_move(c, &shape, true, true);
 }
 
 /* XCHG rAX, r; NOP is XCHG with itself */
@@ -152,12 +151,26 @@ static bool lower_bswap(struct compile *c)
 }
 
 /* SETcc, CMOVcc */
+
+/* The condition is told before the memory check spoils it. */
+static bool lower_set_memory(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    flags_prepare(c, 0, true);
+    flags_load(c, c->row->flags_read);
+    emit_instruction(e, OP2(c->row->opcode), 4, 0, IN_VCPU(translated.condition));
+    struct host_operand to = memory_operand(c, 1, true, true);
+    emit_instruction(e, OP2(0xb6), 4, SCRATCH, IN_VCPU(translated.condition)); /* MOVZX */
+    emit_store(e, 1, to, SCRATCH);
+    return true;
+}
+
 static bool lower_set(struct compile *c)
 {
     const struct insn *insn = c->insn;
     struct form shape = { .op = OP2(c->row->opcode), .no_reg = true, .rm_written = true, .rm_width = 1 };
     if (form_is_memory(c))
-        return false;
+        return lower_set_memory(c);
     struct place rm = form_place(insn->rm, 1, true);
     if (!form_encodable(c, &shape, (struct place){ 0, false }, rm))
         return false;
@@ -251,6 +264,22 @@ static bool lower_push(struct compile *c, bool constant)
     return true;
 }
 
+static bool lower_push_memory(struct compile *c)
+{
+    struct emitter *e = &c->e;
+    if (c->insn->operand_bytes != 8)
+        return false;
+    flags_prepare(c, 1u << RSP, true);
+    memory_load(c, 8);
+    emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
+    struct host_operand top = memory_stack(c, RSP, -8, 8, true);
+    emit_load(e, 8, SCRATCH, IN_VCPU(translated.value));
+    emit_store(e, 8, top, SCRATCH);
+    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -8));
+    flags_overwritten(c, 1u << RSP);
+    return true;
+}
+
 static bool lower_pop(struct compile *c)
 {
     const struct insn *insn = c->insn;
@@ -316,13 +345,61 @@ static bool lower_bit(struct compile *c, unsigned extension, bool constant)
     return true;
 }
 
+/* Flags by themselves */
+
+/* CMC, CLC, STC, SAHF: some of the flags change; the others must be there if they
+ * are looked at. */
+static bool lower_flags(struct compile *c)
+{
+    unsigned rest = need_after(c) & ~(unsigned)c->row->flags_written;
+    flags_prepare(c, 0, false);
+    if (rest || c->row->flags_read)
+        flags_load(c, rest | c->row->flags_read);
+    emit_bytes(&c->e, c->row->opcode, 1);
+    flags_set(c, FIX_NONE);
+    return true;
+}
+
+static bool lower_lahf(struct compile *c)
+{
+    flags_prepare(c, 1u << RAX, false);
+    flags_load(c, c->row->flags_read);
+    emit_bytes(&c->e, 0x9f, 1);
+    flags_overwritten(c, 1u << RAX);
+    return true;
+}
+
+/* CLD, STD */
+static bool lower_direction(struct compile *c, bool down)
+{
+    flags_prepare(c, 0, true);
+    emit_alu_constant(&c->e, down ? ALU_OR : ALU_AND, 4, IN_VCPU(s.rflags), down ? FLAG_DF : ~FLAG_DF);
+    flags_clobbered(c);
+    return true;
+}
+
+/* MOV from a segment register */
+static bool lower_mov_selector(struct compile *c)
+{
+    const struct insn *insn = c->insn;
+    struct emitter *e = &c->e;
+    struct host_operand selector = IN_VCPU(s.seg[0].selector);
+    selector.disp += (insn->reg & 7) * (int32_t)sizeof(struct segment);
+    bool memory = form_is_memory(c);
+    unsigned written = memory ? 0 : 1u << insn->rm;
+    flags_prepare(c, written, memory);
+    struct host_operand to = memory ? memory_operand(c, 2, true, true) : guest_operand(insn->rm);
+    emit_instruction(e, OP2(0xb7), 4, SCRATCH, selector); /* MOVZX */
+    emit_store(e, memory || insn->operand_bytes == 2 ? 2 : 8, to, SCRATCH);
+    flags_overwritten(c, written);
+    return true;
+}
+
 /* Two-byte opcodes */
 static bool lower_two(struct compile *c)
 {
     unsigned o = c->row->opcode;
     switch (o) {
-    case 0x1e: case 0x1f: case 0x0d: case 0x18: case 0x19:
-        return false;
     case 0xa3: case 0xab: case 0xb3: case 0xbb:
         return lower_bit(c, o >> 3 & 7, false);
     case 0xba:
@@ -339,6 +416,10 @@ static bool lower_two(struct compile *c)
         return c->insn->operand_bytes > 2 && lower_extend(c, OP2(o), 2);
     case 0xc8:
         return lower_bswap(c);
+    case 0xc3:
+        return form_move(c, &(struct form){ .op = OP1(0x89), .reg_read = true, .rm_written = true,
+                                            .reg_width = c->insn->operand_bytes,
+                                            .rm_width = c->insn->operand_bytes }, false, false);
     }
     if (c->row->prefix != OPCODE_PREFIX_ANY)
         return false;
@@ -362,7 +443,9 @@ static bool lower_group(struct compile *c)
     case 0xfe: case 0xff:
         if (extension < 2)
             return lower_step(c, extension == 0);
-        return extension == 6 && o == 0xff && !form_is_memory(c) && lower_push(c, false);
+        if (extension != 6 || o != 0xff)
+            return false;
+        return form_is_memory(c) ? lower_push_memory(c) : lower_push(c, false);
     }
     return false;
 }
@@ -381,6 +464,12 @@ static bool lower_one(struct compile *c)
     case 0x8d: return lower_lea(c);
     case 0x90: return c->row->prefix == OPCODE_PREFIX_ANY && lower_xchg_accumulator(c);
     case 0x63: return c->insn->operand_bytes > 2 && lower_extend(c, OP1(o), 4);
+    case 0x8c: return lower_mov_selector(c);
+    case 0x9e: case 0xf5: case 0xf8: case 0xf9: return lower_flags(c);
+    case 0x9f: return lower_lahf(c);
+    case 0xfc: return lower_direction(c, false);
+    case 0xfd: return lower_direction(c, true);
+    case 0xa4: case 0xa5: case 0xaa: case 0xab: case 0xac: case 0xad: return lower_string(c);
     case 0x98: return lower_widen(c, false);
     case 0x99: return lower_widen(c, true);
     case 0xb0: case 0xb8: case 0xc6: case 0xc7: return lower_mov_constant(c);

@@ -60,7 +60,7 @@ struct site {
     uint64_t rip;           /* of the block */
     uint16_t insn;          /* in the block */
     uint16_t charged;       /* instructions from the block's first on */
-    bool load;
+    uint8_t load;           /* only loads so many bytes */
     bool lowered;           /* a slow path, not a fallback */
 };
 
@@ -74,7 +74,7 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *slow_load, *vectors, *x87, *miss;
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *string, *slow_load, *vectors, *x87, *miss;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;

@@ -27,7 +27,10 @@ static struct slow_path *slow_path(struct compile *c)
 static void slow_jump(struct compile *c, enum condition condition)
 {
     struct slow_path *slow = slow_path(c);
-    slow->from[slow->from[0] ? 1 : 0] = emit_jump_if(&c->e, condition, NULL);
+    unsigned i = 0;
+    while (slow->from[i])
+        i++;
+    slow->from[i] = emit_jump_if(&c->e, condition, NULL);
 }
 
 void memory_finish(struct compile *c)
@@ -188,6 +191,19 @@ struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write,
     return checked_operand(c, bytes, write, false, aligned ? 16 : 1);
 }
 
+struct host_operand memory_at(struct compile *c, unsigned bytes, bool write)
+{
+    if (c->insn->seg != SEGMENT_FLAT)
+        emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
+                 operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
+                                                + c->insn->seg * sizeof(struct segment_access)
+                                                + offsetof(struct segment_access, base))));
+    emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH);
+    look_up(c, SCRATCH, 0, bytes, write, 1);
+    emit_load(&c->e, 8, SCRATCH, IN_VCPU(translated.value));
+    return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
+}
+
 void memory_need_vectors(struct compile *c)
 {
     if (c->vectors)
@@ -238,7 +254,7 @@ void memory_load(struct compile *c, unsigned bytes)
     else
         emit_instruction(e, OP2(bytes == 1 ? 0xb6 : 0xb7), 4, SCRATCH, operand); /* MOVZX */
     struct slow_path *slow = slow_path(c);
-    slow->load = true;
+    slow->load = (uint8_t)bytes;
     slow->resume = e->at;
     slow->after = c->flags;
 }

@@ -107,12 +107,10 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     return LEAVE_NOT;
 }
 
-/* The same for an instruction that sets RIP. A repeated string instruction that
- * has more to do is run again while the slice lasts. Where to go on is found in
- * the table of indirect jumps. */
-static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number)
+/* Runs an instruction that sets RIP; a repeated string instruction that has more
+ * to do again while the slice lasts. */
+static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct site *site)
 {
-    const struct site *site = &t->sites[number];
     const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
@@ -136,12 +134,30 @@ static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number
         cpu->remaining--;
     }
     pieces_flags_to_home(cpu);
-    leave_at(cpu, site, block->count, LEAVE_NOT);
-    uint64_t target = cpu->s.gpr[RIP];
+    return leave_at(cpu, site, block->count, LEAVE_NOT);
+}
+
+/* Where to go on is found in the table of indirect jumps. */
+static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    uint64_t reason = run_jump(cpu, t, &t->sites[number]), target = cpu->s.gpr[RIP];
+    if (reason)
+        return reason;
     cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
     cpu->translated.target = kind_target(t, kind_now(t, cpu), target);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
     return LEAVE_NOT;
+}
+
+/* A repeated string instruction: goes on behind it when it is done. */
+static uint64_t call_string(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    const struct site *site = &t->sites[number];
+    uint64_t reason = run_jump(cpu, t, site);
+    if (reason)
+        return reason;
+    bool done = cpu->s.gpr[RIP] == site->rip + site->block->insns[site->insn].end;
+    return done ? LEAVE_NOT : LEAVE_HANDLER;
 }
 
 /* Only the load of the memory operand, if it is plain memory; otherwise the
@@ -155,11 +171,11 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     enter_handler(cpu, site);
     uint64_t address = insn_address(cpu, insn);
     pieces_flags_from_home(cpu);
-    int status = memory_probe_read(cpu, insn->seg, address, insn->operand_bytes);
-    const uint8_t *host = status ? NULL : memory_fast_read(cpu, insn->seg, address, insn->operand_bytes);
+    int status = memory_probe_read(cpu, insn->seg, address, site->load);
+    const uint8_t *host = status ? NULL : memory_fast_read(cpu, insn->seg, address, site->load);
     if (host) {
         cpu->translated.value = 0;
-        memcpy(&cpu->translated.value, host, insn->operand_bytes);
+        memcpy(&cpu->translated.value, host, site->load);
         leave_handler(cpu);
         return LEAVE_NOT;
     }
@@ -422,6 +438,7 @@ void pieces_make(struct translator *t)
     t->vectors = vectors_piece(&e);
     t->x87 = x87_piece(&e);
     t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
+    t->string = call_piece(&e, t, (uintptr_t)call_string, PIECE_GO_ON);
     t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, PIECE_LOAD);
     t->first = t->at = e.at;
 }

@@ -1,7 +1,7 @@
 /*
  * Lowering of shifts and rotates.
  *
- * Not here, and so run by their handlers: RCL, RCR, double shifts; in memory,
+ * Not here, and so run by their handlers: RCL, RCR by other than 1; in memory,
  * shifts by CL and rotates whose flags someone looks at.
  */
 #include "translator/form.h"
@@ -79,7 +79,8 @@ bool lower_shift(struct compile *c)
     bool memory = form_is_memory(c), by_cl = o == 0xd2 || o == 0xd3, rotate = extension < 4;
     unsigned count = (unsigned)insn->imm & (width == 8 ? 63 : 31);
     bool needed = need_after(c);
-    if (extension == 2 || extension == 3 || (!by_cl && count == 0))
+    bool through = extension == 2 || extension == 3; /* RCL, RCR */
+    if ((!by_cl && count == 0) || (through && (by_cl || count != 1 || memory)))
         return false;
     if ((by_cl && needed) || (rotate && needed && count != 1))
         return lower_shift_exact(c, extension == 6 ? 4 : extension, by_cl);
@@ -95,8 +96,8 @@ bool lower_shift(struct compile *c)
     flags_prepare(c, written, memory);
     if (needed && !memory && !rotate)
         emit_store(&c->e, 8, IN_VCPU(translated.operand), form_enter(c, rm.guest, SCRATCH, true, 8));
-    if (rotate && needed)
-        flags_load(c, F_ARITH);
+    if (rotate && (needed || through))
+        flags_load(c, needed ? F_ARITH : F_C);
     form_emit(c, &shape, (struct place){ 0, false }, rm);
     flags_set(c, rotate || by_cl ? FIX_NONE : count == 1 ? FIX_AF : shape.extension == 4 ? FIX_LEFT : FIX_AF_OF);
     if (!memory && !rotate && !by_cl && !rm.high) {

@@ -112,7 +112,7 @@ static struct modrm make_modrm(struct program *p, unsigned reg, bool memory)
 }
 
 struct form {
-    uint8_t map, opcode, prefix; /* mandatory prefix, or 0 */
+    uint8_t map, opcode, prefix; /* map 2: 0F, 3: 0F 38, 4: 0F 3A; mandatory prefix, or 0 */
     int8_t extension;            /* -1: any */
     uint8_t immediate;           /* bytes; 9: 1, or 4 by size */
     uint8_t mode;                /* 0 both, 1 register only, 2 memory only */
@@ -144,7 +144,55 @@ static const struct form forms[] = {
     { 2, 0x28, 0, -1, 0, 0, 1 }, { 2, 0x29, 0, -1, 0, 0, 1 }, { 2, 0x6f, 0xf3, -1, 0, 0, 1 }, { 2, 0x7f, 0x66, -1, 0, 0, 1 },
     { 2, 0xfe, 0x66, -1, 0, 0, 1 }, { 2, 0xef, 0x66, -1, 0, 0, 1 }, { 2, 0x2e, 0x66, -1, 0, 0, 1 }, { 2, 0x2a, 0xf2, -1, 0, 0, 1 },
     { 2, 0x2c, 0xf2, -1, 0, 0, 1 }, { 2, 0x6e, 0x66, -1, 0, 0, 1 }, { 2, 0x7e, 0x66, -1, 0, 0, 1 }, { 2, 0x70, 0x66, -1, 1, 0, 1 },
+    { 2, 0xb8, 0xf3, -1, 0, 0, 0 }, { 2, 0xbc, 0xf3, -1, 0, 0, 0 }, { 2, 0xbd, 0xf3, -1, 0, 0, 0 }, { 2, 0xbc, 0, -1, 0, 0, 0 },
+    { 2, 0xa5, 0, -1, 0, 0, 0 }, { 2, 0xac, 0, -1, 1, 0, 0 }, { 2, 0xac, 0, -1, 1, 1, 0 }, { 2, 0xa4, 0, -1, 1, 1, 0 },
+    { 3, 0xf0, 0, -1, 0, 2, 0 }, { 3, 0xf1, 0, -1, 0, 2, 0 }, { 3, 0xf0, 0xf2, -1, 0, 0, 0 }, { 3, 0xf1, 0xf2, -1, 0, 0, 0 },
+    { 3, 0xf6, 0x66, -1, 0, 0, 1 }, { 3, 0xf6, 0xf3, -1, 0, 0, 1 }, { 3, 0xf6, 0x66, -1, 0, 1, 1 }, { 3, 0xf6, 0xf3, -1, 0, 1, 1 },
+    { 2, 0xc7, 0, 1, 0, 2, 0 }, { 2, 0xc7, 0, 1, 0, 2, 0 }, { 1, 0x8c, 0, 3, 0, 0, 0 }, { 2, 0xc3, 0, -1, 0, 2, 1 },
+    { 2, 0x18, 0, 1, 0, 2, 0 }, { 1, 0xd1, 0, 2, 0, 1, 0 }, { 1, 0xd1, 0, 3, 0, 1, 0 }, { 1, 0xc1, 0, 2, 1, 1, 0 },
+    { 2, 0xa3, 0, -1, 0, 0, 0 }, { 2, 0xbb, 0, -1, 0, 0, 0 }, { 1, 0xff, 0, 6, 0, 2, 0 }, { 1, 0xf7, 0, 6, 0, 2, 0 },
     { 2, 0xd7, 0x66, -1, 0, 1, 1 }, { 2, 0x5e, 0, -1, 0, 0, 1 }, { 2, 0x12, 0, -1, 0, 0, 1 }, { 2, 0xc6, 0x66, -1, 1, 0, 1 },
+};
+
+/* An instruction with a VEX prefix; prefix, immediate and mode as in struct form. */
+struct vex_form {
+    uint8_t map, opcode, prefix;
+    int8_t extension;
+    uint8_t immediate, mode;
+    uint8_t lengths, widths; /* bit 0: L or W may be 0, bit 1: 1 */
+    uint8_t no_vvvv;
+};
+
+static void put_vex(struct program *p, const struct vex_form *form)
+{
+    unsigned reg = form->extension >= 0 ? (unsigned)form->extension : fuzz_below(&p->fuzz, 16);
+    bool general = form->map > 2 && form->opcode >= 0xf0; /* RSP is to stay */
+    unsigned vvvv = form->no_vvvv ? 0 : fuzz_below(&p->fuzz, 16);
+    if (general && form->extension < 0 && reg == RSP)
+        reg = R9;
+    if (general && vvvv == RSP)
+        vvvv = R10;
+    struct modrm m = make_modrm(p, reg, form->mode == 2 || (form->mode == 0 && fuzz_one_in(&p->fuzz, 2)));
+    unsigned prefix = form->prefix == 0x66 ? 1 : form->prefix == 0xf3 ? 2 : form->prefix == 0xf2 ? 3 : 0;
+    unsigned wide = form->lengths == 3 ? fuzz_below(&p->fuzz, 2) : form->lengths >> 1;
+    unsigned w = form->widths == 3 ? fuzz_below(&p->fuzz, 2) : form->widths >> 1;
+    if (p->at + 24 > p->limit)
+        return;
+    put8(p, 0xc4);
+    put8(p, (~m.rex & 7) << 5 | (form->map - 1u));
+    put8(p, w << 7 | (~vvvv & 15) << 3 | wide << 2 | prefix);
+    put8(p, form->opcode);
+    put(p, m.bytes, m.count);
+    uint64_t value = fuzz_value(&p->fuzz);
+    put(p, &value, form->immediate);
+}
+
+static const struct vex_form bmi_forms[] = {
+    { 3, 0xf2, 0, -1, 0, 0, 1, 3, 0 }, { 3, 0xf3, 0, 1, 0, 0, 1, 3, 0 }, { 3, 0xf3, 0, 2, 0, 0, 1, 3, 0 },
+    { 3, 0xf3, 0, 3, 0, 0, 1, 3, 0 }, { 3, 0xf7, 0, -1, 0, 0, 1, 3, 0 }, { 3, 0xf5, 0, -1, 0, 0, 1, 3, 0 },
+    { 3, 0xf5, 0xf3, -1, 0, 0, 1, 3, 0 }, { 3, 0xf5, 0xf2, -1, 0, 0, 1, 3, 0 }, { 3, 0xf6, 0xf2, -1, 0, 0, 1, 3, 0 },
+    { 3, 0xf7, 0x66, -1, 0, 0, 1, 3, 0 }, { 3, 0xf7, 0xf3, -1, 0, 0, 1, 3, 0 }, { 3, 0xf7, 0xf2, -1, 0, 0, 1, 3, 0 },
+    { 4, 0xf0, 0xf2, -1, 1, 0, 1, 3, 1 },
 };
 
 static void put_form(struct program *p, const struct form *form)
@@ -166,8 +214,10 @@ static void put_form(struct program *p, const struct form *form)
         put8(p, form->prefix);
     if (rex || fuzz_one_in(&p->fuzz, 2))
         put8(p, 0x40 | rex);
-    if (form->map == 2)
+    if (form->map >= 2)
         put8(p, 0x0f);
+    if (form->map > 2)
+        put8(p, form->map == 3 ? 0x38 : 0x3a);
     put8(p, form->opcode);
     put(p, m.bytes, m.count);
     unsigned immediate = form->immediate == 9 ? (small ? 2 : 4) : form->immediate;
@@ -263,6 +313,24 @@ static void put_mmx(struct program *p)
                                 opcode == 0xe7 ? 2 : reg_only, 1 });
 }
 
+/* BT and its kind of memory, by a register with a small number. */
+static void put_bit_string(struct program *p)
+{
+    unsigned reg = any_register(p), base = any_register(p) & 7;
+    if (base == RSP || base == reg)
+        base = reg == RSI ? RDI : RSI;
+    put_base(p, base);
+    put8(p, 0x48 | reg >> 3);
+    put8(p, 0xc7);
+    put8(p, 0xc0 | (reg & 7));
+    put32(p, fuzz_below(&p->fuzz, 4000) - 2000);
+    put8(p, 0x40 | fuzz_below(&p->fuzz, 2) << 3 | reg >> 3 << 2);
+    put8(p, 0x0f);
+    put8(p, FUZZ_PICK(&p->fuzz, ((const uint8_t[]){ 0xa3, 0xab, 0xb3, 0xbb })));
+    put8(p, 0x40 | (reg & 7) << 3 | base);
+    put8(p, 16);
+}
+
 /* SETcc, CMOVcc, Jcc over a few bytes or back by some. */
 static void put_condition(struct program *p, const uint8_t *start)
 {
@@ -275,7 +343,7 @@ static void put_condition(struct program *p, const uint8_t *start)
         put8(p, fuzz_below(&p->fuzz, 12));
         return;
     default:
-        put8(p, 0x70 | condition);
+        put8(p, fuzz_one_in(&p->fuzz, 4) ? 0xe0 | fuzz_below(&p->fuzz, 4) : 0x70 | condition);
         put8(p, (unsigned)-(int)fuzz_below(&p->fuzz, p->at - start < 100 ? (uint32_t)(p->at - start + 1) : 100));
         return;
     }
@@ -284,18 +352,18 @@ static void put_condition(struct program *p, const uint8_t *start)
 static void put_other(struct program *p)
 {
     static const char *const codes[] = {
-        "\xf3\x48\xa5", "\xf3\xaa", "\xf3\xa4", "\x48\xab", "\xa6", "\xf8", "\xf9", "\xf5", "\x9c", "\x9d",
+        "\xf3\x48\xa5", "\xf3\xaa", "\xf3\xa4", "\x48\xab", "\xa6", "\xac", "\x48\xad", "\x66\xa5", "\xa4", "\xf8", "\xf9", "\xf5", "\x9c", "\x9d",
         "\x48\x99", "\x98", "\x90", "\x0f\xc9", "\x48\x0f\xcb", "\x91", "\x49\x93", "\xc9", "\x50", "\x58",
-        "\x41\x57", "\x41\x5b", "\x6a\x7f", "\xfa", "\x9e", "\x9f", "\x0f\xa2", "\x0f\x31",
+        "\xfc", "\xfd\xaa\xfc", "\xf3\xa6", "\xf2\xae", "\x41\x57", "\x41\x5b", "\x6a\x7f", "\xfa", "\x9e", "\x9f", "\x0f\xa2", "\x0f\x31",
     };
     unsigned i = fuzz_below(&p->fuzz, sizeof codes / sizeof *codes);
-    if (i < 5) { /* short strings in the data */
+    if (i < 9) { /* short strings in the data */
         put_base(p, RSI);
         put_base(p, RDI);
         put8(p, 0xb9);
         put32(p, fuzz_below(&p->fuzz, 40));
     }
-    if (i == 17) /* LEAVE from a frame in the data */
+    if (codes[i][0] == '\xc9') /* LEAVE from a frame in the data */
         put_base(p, RBP);
     put(p, codes[i], (unsigned)strlen(codes[i]));
 }
@@ -327,7 +395,9 @@ static void put_piece(struct program *p, unsigned number)
         else if (kind < 12)
             put_chain(p);
         else if (kind == 12)
-            put_base(p, any_register(p));
+            fuzz_one_in(&p->fuzz, 2) ? put_base(p, any_register(p)) : put_bit_string(p);
+        else if (kind == 39)
+            put_vex(p, &FUZZ_PICK(&p->fuzz, bmi_forms));
         else if (kind < 13 + p->x87)
             put_x87(p);
         else if (kind < 13 + p->x87 + p->mmx)
