@@ -147,7 +147,8 @@ static bool lower_indirect(struct compile *c, bool call)
     return true;
 }
 
-bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target, bool *fallthrough)
+bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target,
+                      bool *fallthrough)
 {
     const struct opcode_row *row = row_of(insn);
     unsigned o = row->opcode;

@@ -292,7 +292,8 @@ bool lower_repeated(struct compile *c);
 /* Whether lower_branch lowers the branch `insn`, which ends at `end`, so that
  * translated code can go on behind it: *target is where it jumps to, *fallthrough
  * whether it may also not jump. */
-bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target, bool *fallthrough);
+bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target,
+                      bool *fallthrough);
 
 /* chain.c: fills c->parts and c->insns from `block` at `rip` on. */
 void chain_make(struct compile *c, const struct block *block, uint64_t rip);

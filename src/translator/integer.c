@@ -373,7 +373,8 @@ static bool lower_lahf(struct compile *c)
 static bool lower_direction(struct compile *c, bool down)
 {
     flags_prepare(c, 0, true);
-    emit_alu_constant(&c->e, down ? ALU_OR : ALU_AND, 4, IN_VCPU(s.rflags), down ? (int32_t)FLAG_DF : ~(int32_t)FLAG_DF);
+    int32_t flag = (int32_t)FLAG_DF;
+    emit_alu_constant(&c->e, down ? ALU_OR : ALU_AND, 4, IN_VCPU(s.rflags), down ? flag : ~flag);
     flags_clobbered(c);
     return true;
 }
