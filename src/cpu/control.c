@@ -70,6 +70,14 @@ uint64_t control_cr3_valid(const struct cpu *cpu)
     return address | (cpu_has(cpu, FEATURE_LAM) ? CR3_LAM_U48 | CR3_LAM_U57 : 0);
 }
 
+/* The backing page of the table that a CR3 points to; PHYSMEM_MMIO if it is not RAM. */
+static uint32_t top_table(const struct cpu *cpu, uint64_t cr3)
+{
+    uint64_t address = cr3 & 0x000ffffffffff000ull;
+    uint32_t page = mmu_write_page(cpu, address);
+    return page < PHYSMEM_DISCARD && page == mmu_read_page(cpu, address) ? page : PHYSMEM_MMIO;
+}
+
 int control_write_cr3(struct cpu *cpu, uint64_t value)
 {
     struct cpu_state *s = &cpu->s;
@@ -84,8 +92,12 @@ int control_write_cr3(struct cpu *cpu, uint64_t value)
         TRY_FAULT(mmu_load_pdptes(cpu, value));
     else if (value == s->cr3)
         return 0;
+    uint32_t before = top_table(cpu, s->cr3), after = top_table(cpu, value);
     s->cr3 = value;
-    mmu_flush(cpu);
+    if (cpu_long_mode(cpu) && !s->smm && before != PHYSMEM_MMIO && after != PHYSMEM_MMIO)
+        tlb_enter_space(cpu, after);
+    else
+        mmu_flush(cpu);
     cpu_refetch(cpu);
     return 0;
 }
@@ -114,8 +126,8 @@ int control_write_cr4(struct cpu *cpu, uint64_t value)
 {
     struct cpu_state *s = &cpu->s;
     uint64_t changed = value ^ s->cr4;
-    const uint64_t paging = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS
-                            | CR4_LA57 | CR4_PCIDE;
+    /* PGE and PCIDE tell what to keep of translations, and change none. */
+    const uint64_t paging = CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PKS | CR4_LA57;
 
     if (value & ~cr4_valid(cpu))
         return cpu_raise_gp0(cpu);
@@ -123,11 +135,12 @@ int control_write_cr4(struct cpu *cpu, uint64_t value)
         return cpu_raise_gp0(cpu);
     if ((changed & value & CR4_PCIDE) && (!cpu_long_mode(cpu) || (s->cr3 & CR3_PCID)))
         return cpu_raise_gp0(cpu);
-    if (uses_pdptes(s->cr0, value, s->efer)
-        && (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP)))
+    bool pdptes = uses_pdptes(s->cr0, value, s->efer)
+                  && (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP));
+    if (pdptes)
         TRY_FAULT(mmu_load_pdptes(cpu, s->cr3));
     s->cr4 = value;
-    if (changed & paging) {
+    if ((changed & paging) || pdptes) {
         mmu_flush(cpu);
         cpu_refetch(cpu);
     }
@@ -271,14 +284,11 @@ int exec_smsw_m(struct cpu *cpu, const struct insn *insn)
     return memory_write16(cpu, insn->seg, insn_address(cpu, insn), (uint16_t)cpu->s.cr0);
 }
 
+/* What is cached is what a walk would find: nothing need go. */
 int exec_invlpg(struct cpu *cpu, const struct insn *insn)
 {
-    uint64_t linear = cpu->access[insn->seg].base + insn_address(cpu, insn);
-
-    TRY_FAULT(cpu_need_cpl0(cpu));
-    mmu_flush_page(cpu, cpu_code64(cpu) ? linear : (uint32_t)linear);
-    cpu_refetch(cpu);
-    return 0;
+    (void)insn;
+    return cpu_need_cpl0(cpu);
 }
 
 int exec_invpcid(struct cpu *cpu, const struct insn *insn)
@@ -292,9 +302,7 @@ int exec_invpcid(struct cpu *cpu, const struct insn *insn)
     if (type > 3 || target.low >> 12 || (type < 2 && !pcide && target.low)
         || (type == 0 && !cpu_canonical_base(cpu, target.high)))
         return cpu_raise_gp0(cpu);
-    mmu_flush(cpu);
-    cpu_refetch(cpu);
-    return 0;
+    return 0; /* as INVLPG */
 }
 
 /* The keys' rights are part of what the TLB has decided. */

@@ -12,6 +12,7 @@
 #include "cpu/physmem.h"
 #include "cpu/registers.h"
 #include "cpu/state.h"
+#include "cpu/tlb.h"
 #include "util/bits.h"
 
 struct engine;
@@ -61,43 +62,6 @@ struct cpu_bus {
     /* One line for the user, once per kind: an instruction or MSR not modelled. */
     void (*notice)(void *context, struct cpu *cpu, const char *text);
 };
-
-#define TLB_ENTRIES 2048
-/* No page address has this bit set, nor one with the low bits by which translated
- * code checks an alignment. */
-#define TLB_INVALID 0x800ull
-
-/* A direct-mapped entry. A tag is the linear page address for which that kind
- * of access needs no further look: permission given, A (and D) set, plain
- * memory, no tracking flag in the way. */
-struct tlb_entry {
-    uint64_t read_tag, write_tag, exec_tag;
-    uintptr_t addend; /* host address = linear address + addend */
-};
-
-enum mmu_index {
-    MMU_SUPERVISOR,      /* SMAP in force */
-    MMU_SUPERVISOR_AC,   /* CPL < 3 with EFLAGS.AC: SMAP lifted */
-    MMU_USER,
-    MMU_USER_ALIGNED,    /* CR0.AM and EFLAGS.AC: no data access hits, so that each is checked */
-    MMU_INDEX_COUNT
-};
-
-/* Besides the entries: code pages whose translations may be entered without a
- * look at the page tables (src/translator): where they are, and the number that
- * such a translation knows its page by. */
-struct tlb {
-    struct tlb_entry entry[TLB_ENTRIES];
-    uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID is set: none */
-    uint32_t code_id[TLB_ENTRIES];     /* what translated code compares with */
-    uint64_t empty; /* 1: nothing was put in since the last flush, which need not be repeated */
-};
-
-/* The slot of a code page. */
-static inline unsigned tlb_code_slot(uint64_t linear)
-{
-    return linear >> PAGE_SHIFT & (TLB_ENTRIES - 1);
-}
 
 /* What translated code keeps at fixed places beside the state. All of it is
  * without meaning between two runs of translated code. */
@@ -185,6 +149,9 @@ struct cpu {
 
     struct translated translated;
     struct tlb tlbs[MMU_INDEX_COUNT];
+    uint32_t tlb_root;            /* backing page of the PML4 or PML5 that the TLBs rest on */
+    uint32_t space_turn;          /* counts the spaces that were left */
+    struct tlb_space spaces[TLB_SPACES];
 };
 
 /* Translated code uses the memory below a vCPU as its stack. (allocate.c) */

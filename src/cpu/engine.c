@@ -73,11 +73,12 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
     engine->page_blocks = calloc(pages, sizeof *engine->page_blocks);
     engine->page_lines = calloc(pages, sizeof *engine->page_lines);
     engine->tables = calloc(pages, sizeof *engine->tables);
+    engine->writers = calloc(pages, sizeof *engine->writers);
     engine->arena = malloc(ARENA_BYTES);
     engine->none.key = BLOCK_KEY_NONE;
     engine->block_limit = BLOCK_INSNS_MAXIMUM;
     if (!engine->buckets || !engine->page_blocks || !engine->page_lines || !engine->tables
-        || !engine->arena) {
+        || !engine->writers || !engine->arena) {
         engine_destroy(engine);
         return NULL;
     }
@@ -96,6 +97,7 @@ void engine_destroy(struct engine *engine)
     free(engine->page_blocks);
     free(engine->page_lines);
     free(engine->tables);
+    free(engine->writers);
     free(engine->arena);
     free(engine);
 }

@@ -47,11 +47,12 @@ static inline uint64_t block_key(uint32_t page, uint64_t linear, unsigned code_b
 
 /* What a backing page is used for by page walks. */
 struct table_use {
-    uint64_t linear;  /* where the table's first entry maps to */
+    uint64_t linear;  /* where the table's first entry maps to; top: 0 */
     uint8_t level;    /* 1..5; 0: not used; TABLE_SHARED: in several places */
     uint8_t silent;   /* writes since the last walk that could drop nothing */
     uint8_t small;    /* entries have 4 bytes */
-    uint8_t pad[5];
+    uint8_t top;      /* CR3 points to it, under four- or five-level paging */
+    uint32_t root;    /* of the walks through it, or TLB_ANY_ROOT; upper half: always that */
 };
 #define TABLE_SHARED 0xff
 
@@ -81,6 +82,8 @@ struct engine {
     struct block **page_blocks; /* by backing page: blocks with code in it */
     uint64_t *page_lines;       /* by backing page: bit n: code in bytes 64n..64n+63 */
     struct table_use *tables;   /* by backing page */
+    uint64_t *writers;          /* by backing page: TLB entries with a plain write tag (tlb.c) */
+    uint64_t code_version;      /* counts pages whose code became stale */
     uint8_t *arena;             /* where blocks are allocated, freed all at once */
     size_t arena_used;
     /* Less than they can be for tests and checks: instructions of a block, and
@@ -106,6 +109,8 @@ void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, ui
                        const uint8_t *before);
 void mmu_page_flagged(struct engine *engine, uint32_t page);
 void mmu_flush_all(struct engine *engine);
+/* What is cached rests on the PML4 or PML5 in `page` from now on. */
+void mmu_note_top(struct cpu *cpu, uint32_t page);
 
 /* Translates an instruction fetch at `linear` to a backing page (or
  * PHYSMEM_MMIO). 0, or CPU_FAULT with #PF or #GP(0). */

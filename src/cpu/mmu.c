@@ -263,18 +263,27 @@ static bool permits(const struct cpu *cpu, const struct walk *walk, enum mmu_ind
 }
 
 /* Remembers that an entry of this table may now be cached. */
-static void note_table(struct cpu *cpu, uint32_t page, uint64_t linear, unsigned level, bool small)
+static void note_table(struct cpu *cpu, uint32_t page, const struct table_use *now)
 {
-    struct engine *engine = cpu->engine;
-    struct table_use *use = &engine->tables[page];
+    struct table_use *use = &cpu->engine->tables[page];
     if (use->level == 0) {
-        *use = (struct table_use){ linear, (uint8_t)level, 0, small, { 0 } };
-    } else if (use->level != level || use->linear != linear || use->small != small) {
+        *use = *now;
+    } else if (use->level != now->level || use->linear != now->linear || use->small != now->small
+               || use->top != now->top) {
         use->level = TABLE_SHARED;
         use->small = false; /* writes are looked at by 8 bytes, as either size */
+    } else if (use->root != now->root) {
+        use->root = TLB_ANY_ROOT;
     }
     use->silent = 0;
     physmem_flag(cpu->memory, page, PHYSMEM_TABLE);
+}
+
+void mmu_note_top(struct cpu *cpu, uint32_t page)
+{
+    uint8_t level = cpu->s.cr4 & CR4_LA57 ? 5 : 4;
+    note_table(cpu, page, &(struct table_use){ .level = level, .top = true, .root = page });
+    cpu->tlb_root = page;
 }
 
 static unsigned entry_bytes(const struct cpu *cpu)
@@ -311,31 +320,50 @@ static void mark_tables(struct cpu *cpu, const struct walk *walk, unsigned used)
 }
 
 /* Sets A in every entry of the walk, D in the last one on a write, and records
- * the tables. */
+ * the tables. The kernel's half is taken to be shared by all address spaces. */
 static void commit_walk(struct cpu *cpu, struct walk *walk, bool write)
 {
-    bool small = entry_bytes(cpu) == 4;
+    bool small = entry_bytes(cpu) == 4, wide = cpu_long_mode(cpu);
+    uint32_t root = TLB_ANY_ROOT;
     for (unsigned i = 0; i < walk->levels; i++) {
+        uint64_t linear = walk->entry[i].linear;
         bool last = i + 1 == walk->levels;
         uint32_t page = mark_entry(cpu, walk, i, PTE_A | (last && write ? PTE_D : 0));
-        if (page < PHYSMEM_DISCARD)
-            note_table(cpu, page, walk->entry[i].linear, walk->entry[i].level, small);
+        if (page >= PHYSMEM_DISCARD)
+            continue;
+        if (i == 0 && wide) {
+            mmu_note_top(cpu, page);
+            if (!(linear >> 63))
+                root = page;
+            continue;
+        }
+        note_table(cpu, page, &(struct table_use){ .linear = linear, .level = walk->entry[i].level,
+                                                   .small = small, .root = root });
     }
     if (write)
         walk->dirty = true;
 }
 
+/* Makes the write tag plain if the page has no tracking flag. */
+static void allow_writes(struct cpu *cpu, struct tlb_entry *entry, uint32_t page)
+{
+    if (cpu->memory->flags[page])
+        return;
+    entry->write_tag &= ~TLB_TRACKED;
+    tlb_note_writer(cpu->engine, page, entry->write_tag);
+}
+
 /* Fills the TLB entry of `linear` with every tag that needs no further look. */
 static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const struct walk *walk)
 {
-    struct tlb_entry *entry = &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
     uint64_t page_linear = linear & ~(uint64_t)PAGE_MASK;
     uint32_t read_page = mmu_read_page(cpu, walk->physical);
     uint32_t write_page = mmu_write_page(cpu, walk->physical);
     entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
     if (read_page >= PHYSMEM_DISCARD)
         return;
-    cpu->tlbs[index].empty = 0;
+    tlb_use(&cpu->tlbs[index], page_linear);
     entry->addend = (uintptr_t)physmem_host(cpu->memory, read_page) - (uintptr_t)page_linear;
     if (permits(cpu, walk, index, ACCESS_FETCH))
         entry->exec_tag = page_linear;
@@ -343,9 +371,21 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
         return;
     if (permits(cpu, walk, index, ACCESS_READ))
         entry->read_tag = page_linear;
-    if (walk->dirty && write_page == read_page && cpu->memory->flags[read_page] == 0
-        && permits(cpu, walk, index, ACCESS_WRITE))
-        entry->write_tag = page_linear;
+    if (!walk->dirty || write_page != read_page || !permits(cpu, walk, index, ACCESS_WRITE))
+        return;
+    entry->write_tag = page_linear | TLB_TRACKED;
+    allow_writes(cpu, entry, read_page);
+}
+
+/* The backing page of a write to `linear` for which only tracking stands in the
+ * way; PHYSMEM_MMIO: it is to be translated. */
+static uint32_t tracked_page(const struct cpu *cpu, enum mmu_index index, uint64_t linear)
+{
+    const struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
+    if (entry->write_tag != ((linear & ~(uint64_t)PAGE_MASK) | TLB_TRACKED))
+        return PHYSMEM_MMIO;
+    const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
+    return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
 }
 
 /* Translates; on success *physical is the address itself. */
@@ -452,6 +492,7 @@ static void write_physical(struct cpu *cpu, uint64_t physical, const uint8_t *va
 struct pieces {
     uint64_t physical[2];
     unsigned bytes[2];
+    uint32_t tracked; /* the backing page, should only tracking demand a look; else PHYSMEM_MMIO */
 };
 
 /* The bits that a linear address has for the processor's own accesses; explicit
@@ -468,6 +509,13 @@ static int locate(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64
     unsigned room = PAGE_BYTES - (unsigned)(linear & PAGE_MASK);
     pieces->bytes[0] = bytes < room ? bytes : room;
     pieces->bytes[1] = bytes - pieces->bytes[0];
+    pieces->tracked = PHYSMEM_MMIO;
+    if (access == ACCESS_WRITE && !pieces->bytes[1]) {
+        pieces->tracked = tracked_page(cpu, index, linear);
+        pieces->physical[0] = linear & PAGE_MASK; /* all that is looked at */
+        if (pieces->tracked != PHYSMEM_MMIO)
+            return 0;
+    }
     if (translate(cpu, index, linear, access, &pieces->physical[0]))
         return CPU_FAULT;
     if (pieces->bytes[1])
@@ -488,12 +536,26 @@ static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, u
     return 0;
 }
 
+/* A write to plain memory, which may end the tracking of its page. */
+static void write_tracked(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint32_t page,
+                          const void *value, unsigned bytes)
+{
+    struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
+    physmem_store(cpu->memory, page, linear & PAGE_MASK, value, bytes);
+    if (entry->write_tag == ((linear & ~(uint64_t)PAGE_MASK) | TLB_TRACKED))
+        allow_writes(cpu, entry, page);
+}
+
 static int write_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64_t mask,
                         const void *value, unsigned bytes)
 {
     struct pieces pieces;
     if (locate(cpu, index, linear, mask, bytes, ACCESS_WRITE, &pieces))
         return CPU_FAULT;
+    if (pieces.tracked != PHYSMEM_MMIO) {
+        write_tracked(cpu, index, linear & mask, pieces.tracked, value, bytes);
+        return 0;
+    }
     write_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
     if (pieces.bytes[1])
         write_physical(cpu, pieces.physical[1], (const uint8_t *)value + pieces.bytes[0], pieces.bytes[1]);
@@ -590,6 +652,10 @@ int memory_modify_slow(struct cpu *cpu, unsigned seg, uint64_t offset, void *val
         || check_segment(cpu, seg, offset, bytes, false, &linear)
         || locate(cpu, index, linear, cpu->rip_mask, bytes, ACCESS_WRITE, &pieces))
         return CPU_FAULT;
+    if (pieces.tracked != PHYSMEM_MMIO) {
+        memcpy(value, physmem_host(cpu->memory, pieces.tracked) + (linear & PAGE_MASK), bytes);
+        return 0;
+    }
     read_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
     if (pieces.bytes[1])
         read_physical(cpu, pieces.physical[1], (uint8_t *)value + pieces.bytes[0], pieces.bytes[1]);

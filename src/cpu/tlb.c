@@ -8,20 +8,43 @@
 #include "cpu/engine.h"
 #include "cpu/memory.h"
 
-static void drop_entry(struct cpu *cpu, struct tlb_entry *entry, uint64_t linear)
+uint64_t tlb_linear(const struct tlb_entry *entry)
 {
-    if ((entry->read_tag & ~1ull) == linear || entry->write_tag == linear || entry->exec_tag == linear)
-        entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
-    if (cpu->fetch_linear == linear)
-        cpu->fetch_linear = TLB_INVALID;
+    if (!(entry->read_tag & TLB_INVALID))
+        return entry->read_tag;
+    if (!(entry->exec_tag & TLB_INVALID))
+        return entry->exec_tag;
+    return entry->write_tag & ~TLB_TRACKED;
 }
 
-static void drop_code(struct tlb *tlb, uint64_t linear)
+/* Of one slot: what lies in [linear, linear + span). */
+static void drop_slot(struct tlb *tlb, unsigned slot, uint64_t linear, uint64_t span)
 {
-    unsigned slot = tlb_code_slot(linear);
-    if (tlb->code_linear[slot] == linear) {
+    struct tlb_entry *entry = &tlb->entry[slot];
+    if (tlb_linear(entry) - linear < span)
+        entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+    if (tlb->code_linear[slot] - linear < span) {
         tlb->code_linear[slot] = TLB_INVALID;
         tlb->code_id[slot] = 0;
+    }
+}
+
+void tlb_drop_span(struct tlb *tlb, uint64_t linear, uint64_t span)
+{
+    const uint64_t *used = tlb->used[linear >> 63];
+    bool all = span >> PAGE_SHIFT >= TLB_ENTRIES;
+    unsigned slot = all ? 0 : tlb_slot(linear);
+    unsigned end = all ? TLB_ENTRIES : slot + (unsigned)(span >> PAGE_SHIFT);
+    while (slot < end) {
+        uint64_t bits = used[slot / 64] >> (slot & 63);
+        if (!bits) {
+            slot = (slot | 63) + 1;
+            continue;
+        }
+        slot += (unsigned)__builtin_ctzll(bits);
+        if (slot < end)
+            drop_slot(tlb, slot, linear, span);
+        slot++;
     }
 }
 
@@ -31,22 +54,14 @@ void mmu_flush(struct cpu *cpu)
         struct tlb *tlb = &cpu->tlbs[i];
         if (tlb->empty)
             continue;
-        memset(tlb, 0xff, offsetof(struct tlb, empty)); /* all tags have TLB_INVALID set */
+        memset(tlb, 0xff, offsetof(struct tlb, used)); /* all tags have TLB_INVALID set */
+        memset(tlb->used, 0, sizeof tlb->used);
         tlb->empty = 1;
     }
+    tlb_forget_spaces(cpu);
+    cpu->tlb_root = TLB_NO_ROOT;
     cpu->tlb_version++;
     cpu->fetch_linear = TLB_INVALID;
-    cpu_code_changed(cpu);
-}
-
-void mmu_flush_page(struct cpu *cpu, uint64_t linear)
-{
-    linear &= ~(uint64_t)PAGE_MASK;
-    for (unsigned index = 0; index < MMU_INDEX_COUNT; index++) {
-        drop_entry(cpu, &cpu->tlbs[index].entry[(linear >> PAGE_SHIFT) & (TLB_ENTRIES - 1)], linear);
-        drop_code(&cpu->tlbs[index], linear);
-    }
-    cpu->tlb_version++;
     cpu_code_changed(cpu);
 }
 
@@ -56,36 +71,37 @@ void mmu_flush_all(struct engine *engine)
         mmu_flush(engine->cpus[i]);
 }
 
-/* Drops every entry of a TLB in [linear, linear + span). */
-static void drop_span(struct tlb *tlb, uint64_t linear, uint64_t span)
+/* Drops [linear, linear + span) of a vCPU. The block that runs ends if its code
+ * lies there: the rest of it is to be fetched again. */
+static void drop_of_cpu(struct cpu *cpu, uint64_t linear, uint64_t span)
 {
-    for (unsigned k = 0; k < TLB_ENTRIES; k++) {
-        struct tlb_entry *entry = &tlb->entry[k];
-        if (entry->read_tag - linear < span || entry->write_tag - linear < span
-            || entry->exec_tag - linear < span)
-            entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
-        if (tlb->code_linear[k] - linear < span) {
-            tlb->code_linear[k] = TLB_INVALID;
-            tlb->code_id[k] = 0;
-        }
-    }
+    uint64_t code = (cpu->access[CS].base + cpu->s.gpr[RIP]) & cpu->rip_mask;
+    for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
+        if (!cpu->tlbs[index].empty)
+            tlb_drop_span(&cpu->tlbs[index], linear, span);
+    if (cpu->fetch_linear - linear < span)
+        cpu->fetch_linear = TLB_INVALID;
+    cpu->tlb_version++;
+    if (code - linear < span || code + INSN_BYTES_MAXIMUM - 1 - linear < span)
+        cpu_code_changed(cpu);
 }
 
-/* Drops every cached page in [linear, linear + span) of every vCPU. */
-static void drop_range(struct engine *engine, uint64_t linear, uint64_t span)
+void mmu_flush_page(struct cpu *cpu, uint64_t linear)
+{
+    linear &= ~(uint64_t)PAGE_MASK;
+    tlb_drop_from_spaces(cpu, TLB_ANY_ROOT, linear, PAGE_BYTES);
+    drop_of_cpu(cpu, linear, PAGE_BYTES);
+}
+
+/* What walks from `root` found in [linear, linear + span) is void. */
+static void drop_range(struct engine *engine, uint32_t root, uint64_t linear, uint64_t span)
 {
     for (unsigned i = 0; i < engine->cpu_count; i++) {
         struct cpu *cpu = engine->cpus[i];
-        if (span == PAGE_BYTES) {
-            mmu_flush_page(cpu, linear);
-            continue;
-        }
-        for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
-            drop_span(&cpu->tlbs[index], linear, span);
-        if (cpu->fetch_linear - linear < span)
-            cpu->fetch_linear = TLB_INVALID;
-        cpu->tlb_version++;
-        cpu_code_changed(cpu);
+        if (!(linear >> 63))
+            tlb_drop_from_spaces(cpu, root, linear, span);
+        if (root == TLB_ANY_ROOT || root == cpu->tlb_root)
+            drop_of_cpu(cpu, linear, span);
     }
 }
 
@@ -95,18 +111,41 @@ static unsigned entry_shift(const struct table_use *use)
     return use->small ? (use->level == 2 ? 22 : 12) : 12u + 9 * (use->level - 1u);
 }
 
+/* What was found through entry `number` of a table is void. */
+static void drop_through(struct engine *engine, const struct table_use *use, unsigned number)
+{
+    unsigned shift = entry_shift(use);
+    uint64_t linear = use->linear + ((uint64_t)number << shift);
+    if (use->top) /* its upper half maps the canonical upper half */
+        linear = (uint64_t)((int64_t)(linear << (55 - shift)) >> (55 - shift));
+    drop_range(engine, use->root, linear, 1ull << shift);
+}
+
 /* After this many writes that dropped nothing, a table page that walks no
  * longer read is taken for an ordinary page again. */
 #define TABLE_SILENT_WRITES 64
+
+/* A top table: all that was found through it is void. */
+static void forget_space(struct engine *engine, uint32_t root)
+{
+    for (unsigned i = 0; i < engine->cpu_count; i++) {
+        struct cpu *cpu = engine->cpus[i];
+        tlb_drop_from_spaces(cpu, root, 0, 1ull << 63);
+        if (cpu->tlb_root == root)
+            mmu_flush(cpu);
+    }
+}
 
 static void forget_table(struct engine *engine, uint32_t page)
 {
     struct table_use *use = &engine->tables[page];
     if (use->level == TABLE_SHARED) {
         mmu_flush_all(engine);
+    } else if (use->top) {
+        forget_space(engine, page);
     } else {
         unsigned shift = entry_shift(use) + (use->small ? 10 : 9);
-        drop_range(engine, use->linear, shift >= 64 ? ~0ull : 1ull << shift);
+        drop_range(engine, use->root, use->linear, 1ull << shift);
     }
     memset(use, 0, sizeof *use);
     engine->memory->flags[page] &= (uint8_t)~PHYSMEM_TABLE;
@@ -133,8 +172,7 @@ void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, ui
             mmu_flush_all(engine);
             break;
         }
-        unsigned shift = entry_shift(use);
-        drop_range(engine, use->linear + ((uint64_t)(at / bytes) << shift), 1ull << shift);
+        drop_through(engine, use, at / bytes);
     }
     if (dropped)
         use->silent = 0;
@@ -142,15 +180,56 @@ void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, ui
         forget_table(engine, page);
 }
 
+/*
+ * Which entries have a plain write tag for a page, as far as engine->writers
+ * knows: one page address of the upper half, with bits that tell of more.
+ */
+#define WRITER_LOWER 1ull   /* some of the lower half */
+#define WRITER_SEVERAL 2ull /* more than that one of the upper half */
+
+void tlb_note_writer(struct engine *engine, uint32_t page, uint64_t linear)
+{
+    uint64_t *writer = &engine->writers[page];
+    if (!(linear >> 63))
+        *writer |= WRITER_LOWER;
+    else if (*writer >> PAGE_SHIFT == 0)
+        *writer |= linear;
+    else if (*writer >> PAGE_SHIFT != linear >> PAGE_SHIFT)
+        *writer |= WRITER_SEVERAL;
+}
+
+/* The entry's page at `host` is to be looked at before each write. */
+static void track_writes(struct tlb_entry *entry, uintptr_t host)
+{
+    uint64_t tag = entry->write_tag;
+    if (!(tag & (TLB_INVALID | TLB_TRACKED)) && (uintptr_t)tag + entry->addend == host)
+        entry->write_tag = tag | TLB_TRACKED;
+}
+
+static void track_half(struct tlb *tlb, unsigned half, uintptr_t host)
+{
+    for (unsigned word = 0; word < TLB_ENTRIES / 64; word++)
+        for (uint64_t bits = tlb->used[half][word]; bits; bits &= bits - 1)
+            track_writes(&tlb->entry[64 * word + (unsigned)__builtin_ctzll(bits)], host);
+}
+
 void mmu_page_flagged(struct engine *engine, uint32_t page)
 {
     uintptr_t host = (uintptr_t)physmem_host(engine->memory, page);
+    uint64_t writer = engine->writers[page];
+    engine->writers[page] = 0;
     for (unsigned i = 0; i < engine->cpu_count; i++) {
-        engine->cpus[i]->tlb_version++;
-        for (unsigned k = 0; k < MMU_INDEX_COUNT * TLB_ENTRIES; k++) {
-            struct tlb_entry *entry = &engine->cpus[i]->tlbs[k / TLB_ENTRIES].entry[k % TLB_ENTRIES];
-            if (entry->write_tag != TLB_INVALID && (uintptr_t)entry->write_tag + entry->addend == host)
-                entry->write_tag = TLB_INVALID;
+        struct cpu *cpu = engine->cpus[i];
+        cpu->tlb_version++;
+        for (unsigned index = 0; writer && index < MMU_INDEX_COUNT; index++) {
+            struct tlb *tlb = &cpu->tlbs[index];
+            if (tlb->empty)
+                continue;
+            track_writes(&tlb->entry[tlb_slot(writer)], host);
+            if (writer & WRITER_LOWER)
+                track_half(tlb, 0, host);
+            if (writer & WRITER_SEVERAL)
+                track_half(tlb, 1, host);
         }
     }
 }

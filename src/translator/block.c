@@ -73,7 +73,7 @@ void compile_edge(struct compile *c, int condition, uint64_t target, bool checke
 struct host_operand block_code_id(unsigned index, uint64_t linear)
 {
     size_t offset = offsetof(struct cpu, tlbs) + index * sizeof(struct tlb)
-                    + offsetof(struct tlb, code_id) + tlb_code_slot(linear) * sizeof(uint32_t);
+                    + offsetof(struct tlb, code_id) + tlb_slot(linear) * sizeof(uint32_t);
     return operand_memory(VCPU, (int32_t)offset);
 }
 

@@ -72,6 +72,7 @@ unsigned kind_now(struct translator *t, struct cpu *cpu)
 
 void kind_forget_pages(struct cpu *cpu)
 {
+    tlb_forget_spaces(cpu);
     for (unsigned i = 0; i < MMU_INDEX_COUNT; i++) {
         memset(cpu->tlbs[i].code_id, 0, sizeof cpu->tlbs[i].code_id);
         memset(cpu->tlbs[i].code_linear, 0xff, sizeof cpu->tlbs[i].code_linear);

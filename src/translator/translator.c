@@ -51,9 +51,11 @@ static const struct code_page *find_page(struct translator *t, uint64_t linear, 
 static void page_stale(void *context, uint32_t page)
 {
     struct translator *t = context;
+    if (t->page_chains[page])
+        t->engine->code_version++;
     for (uint32_t i = t->page_chains[page]; i; i = t->pages[i].page_next) {
         struct code_page *stale = &t->pages[i];
-        unsigned slot = tlb_code_slot(stale->linear);
+        unsigned slot = tlb_slot(stale->linear);
         for (unsigned k = 0; k < t->engine->cpu_count; k++) {
             struct tlb *tlb = &t->engine->cpus[k]->tlbs[stale->index];
             if (tlb->code_id[slot] == stale->id) {
@@ -83,6 +85,7 @@ static void all_stale(void *context)
 {
     struct translator *t = context;
     t->at = t->first;
+    t->engine->code_version++;
     t->page_count = t->translation_count = t->edge_count = t->site_count = 1;
     t->pending_edge = 0;
     memset(t->page_buckets, 0, PAGE_BUCKETS * sizeof *t->page_buckets);
@@ -167,8 +170,8 @@ static void link_edge(struct translator *t, struct edge *edge, const struct tran
 static void note_code_page(struct cpu *cpu, const struct translation *translation)
 {
     struct tlb *tlb = &cpu->tlbs[translation->index];
-    unsigned slot = tlb_code_slot(translation->linear);
-    tlb->empty = 0;
+    unsigned slot = tlb_slot(translation->linear);
+    tlb_use(tlb, translation->linear);
     tlb->code_linear[slot] = translation->linear & ~(uint64_t)PAGE_MASK;
     tlb->code_id[slot] = translation->id;
 }

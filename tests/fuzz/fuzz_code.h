@@ -413,12 +413,15 @@ static inline void phrase_xcr0(struct code *code)
     code_text(code, "0f 01 d1");
 }
 
-/* A bit of a control or debug register. */
+/* What the addresses of a guest's two PML4s differ in. */
+#define CODE_OTHER_TOP 0xb000u
+
+/* A bit of a control or debug register, or the other address space. */
 static inline void phrase_control(struct code *code)
 {
     static const uint8_t bits0[] = {0, 1, 2, 3, 5, 16, 18, 30, 31};
     struct fuzz *fuzz = code->fuzz;
-    static const uint8_t registers[] = {0, 0, 2, 3, 3, 3, 4, 4};
+    static const uint8_t registers[] = {0, 0, 2, 3, 3, 3, 3, 3, 4, 4};
     unsigned which = FUZZ_PICK(fuzz, registers);
     if (code->bits != 64 && fuzz_one_in(fuzz, 4)) { /* debug registers */
         which = fuzz_below(fuzz, 8);
@@ -430,7 +433,10 @@ static inline void phrase_control(struct code *code)
     }
     code_text(code, "0f 20");
     code_byte(code, 0xc0 | which << 3);
-    if (which != 3 || fuzz_one_in(fuzz, 8)) {
+    if (which == 3 && code->bits == 64 && fuzz_one_in(fuzz, 2)) {
+        code_byte(code, 0x35); /* xor eax */
+        code_number(code, CODE_OTHER_TOP, 4);
+    } else if (which != 3 || fuzz_one_in(fuzz, 8)) {
         code_text(code, "0f ba f8");
         code_byte(code, which == 0 ? FUZZ_PICK(fuzz, bits0) : fuzz_below(fuzz, 24));
     }

@@ -49,6 +49,8 @@ struct guest {
 #define IMAGE_IDT 0x7000u
 #define IMAGE_CODE 0x8000u
 #define IMAGE_BYTES 0xc000u
+/* In long mode a second PML4 amid code: the first one's entries at guest_tops. */
+#define IMAGE_TOP (CODE_OTHER_TOP)
 #define SETTINGS 0x1c000u /* in the ROM */
 
 /* Selectors */
@@ -86,6 +88,8 @@ static inline bool guest_needs(uint32_t page)
 {
     return (page >= 6 && page <= 9) || (page >= 0x10 && page < 0x1c) || page >= 0xe0;
 }
+
+static const uint16_t guest_tops[] = { 0, 256 * 8, 511 * 8 };
 
 static inline void guest_tables(struct guest *guest)
 {
@@ -372,6 +376,9 @@ static inline void guest_code(struct guest *guest)
     code.bytes = guest->rom;
     code.linear = IMAGE;
     code_fill(&code, IMAGE_CODE, IMAGE_BYTES);
+    if (guest->mode == GUEST_LONG)
+        for (unsigned i = 0; i < ARRAY_SIZE(guest_tops); i++)
+            memcpy(guest->rom + IMAGE_TOP + guest_tops[i], guest->rom + guest_tops[i], 8);
 }
 
 /* ---- the machine ---- */

@@ -1,0 +1,108 @@
+/*
+ * What a vCPU remembers of page walks: the TLBs, and what they held of the user
+ * addresses of other address spaces. All of it is derived data: dropping it at
+ * any time changes nothing that a guest can see. (SDM vol. 3, section 4.10)
+ */
+#ifndef CPU_TLB_H
+#define CPU_TLB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu/physmem.h"
+
+struct cpu;
+struct engine;
+
+#define TLB_ENTRIES 2048
+/* No page address has these bits set, nor one with the low bits by which translated
+ * code checks an alignment. */
+#define TLB_INVALID 0x800ull
+/* In a write tag, beside the address: rights and D are given, but the page has
+ * a tracking flag, so that each write is looked at. */
+#define TLB_TRACKED 0x400ull
+
+/* A direct-mapped entry. A tag is the linear page address for which that kind
+ * of access needs no further look: permission given, A (and D) set, plain
+ * memory, no tracking flag in the way. */
+struct tlb_entry {
+    uint64_t read_tag, write_tag, exec_tag;
+    uintptr_t addend; /* host address = linear address + addend */
+};
+
+enum mmu_index {
+    MMU_SUPERVISOR,      /* SMAP in force */
+    MMU_SUPERVISOR_AC,   /* CPL < 3 with EFLAGS.AC: SMAP lifted */
+    MMU_USER,
+    MMU_USER_ALIGNED,    /* CR0.AM and EFLAGS.AC: no data access hits, so that each is checked */
+    MMU_INDEX_COUNT
+};
+
+/* Besides the entries: code pages whose translations may be entered without a
+ * look at the page tables (src/translator): where they are, and the number that
+ * such a translation knows its page by. */
+struct tlb {
+    struct tlb_entry entry[TLB_ENTRIES];
+    uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID is set: none */
+    uint32_t code_id[TLB_ENTRIES];     /* what translated code compares with */
+    /* Slots in which something of the lower or the upper half may be. */
+    uint64_t used[2][TLB_ENTRIES / 64];
+    uint64_t empty; /* 1: nothing was put in since the last flush, which need not be repeated */
+};
+
+/* The slot of a page, of an entry as of code. */
+static inline unsigned tlb_slot(uint64_t linear)
+{
+    return linear >> PAGE_SHIFT & (TLB_ENTRIES - 1);
+}
+
+/* Something of the page at `linear` is put into its slot. */
+static inline void tlb_use(struct tlb *tlb, uint64_t linear)
+{
+    tlb->used[linear >> 63][tlb_slot(linear) / 64] |= 1ull << (tlb_slot(linear) & 63);
+    tlb->empty = 0;
+}
+
+/* Of a table, or of what rests on one: the backing page of its PML4 or PML5;
+ * nothing has this one: */
+#define TLB_NO_ROOT UINT32_MAX
+/* ... and this stands for all of them. */
+#define TLB_ANY_ROOT (UINT32_MAX - 1)
+
+/*
+ * Entries and code pages of the lower half, kept from when the address space was
+ * left until it is entered again. What a write to its tables drops meanwhile is
+ * noted by slot.
+ */
+#define TLB_SPACES 16
+#define TLB_SPACE_ENTRIES 512
+#define TLB_SPACE_CODES 256
+struct tlb_space {
+    uint32_t root; /* TLB_NO_ROOT: free */
+    uint32_t left; /* cpu->space_turn when it was left */
+    uint64_t code_version;
+    uint16_t entries[MMU_INDEX_COUNT], codes[MMU_INDEX_COUNT]; /* of each index, one after the other */
+    uint64_t dropped[TLB_ENTRIES / 64];
+    struct tlb_entry entry[TLB_SPACE_ENTRIES];
+    uint64_t code_linear[TLB_SPACE_CODES];
+    uint32_t code_id[TLB_SPACE_CODES];
+};
+
+/* CR3 gets another table, at backing page `root`, under four- or five-level
+ * paging: what both map stays, and what is known of the new space comes back.
+ * (space.c) */
+void tlb_enter_space(struct cpu *cpu, uint32_t root);
+/* [linear, linear + span) of the lower half changes under `root`. */
+void tlb_drop_from_spaces(struct cpu *cpu, uint32_t root, uint64_t linear, uint64_t span);
+/* None is kept any longer. */
+void tlb_forget_spaces(struct cpu *cpu);
+
+/* A plain write tag for `linear` is given out, or one is restored. */
+void tlb_note_writer(struct engine *engine, uint32_t page, uint64_t linear);
+
+/* Drops what lies in [linear, linear + span), which is aligned to its size. (tlb.c) */
+void tlb_drop_span(struct tlb *tlb, uint64_t linear, uint64_t span);
+/* The page that an entry is for; TLB_INVALID is set: none. */
+uint64_t tlb_linear(const struct tlb_entry *entry);
+
+#endif
