@@ -77,13 +77,14 @@ struct translated {
     uint64_t value;         /* given to a slow load */
     uint64_t kept[2];       /* what registers were when the flags were set */
     uint64_t addend[TRANSLATED_GROUPS]; /* of pages that a translation has checked */
-    uint32_t vectors;       /* where XMM is: 0 state, 1 host, 2 state but wanted in the host */
+    uint32_t vectors;       /* where vectors are: 0 state, 1 host (XMM), 3 host (YMM); 2, 4: state
+                             * but wanted in the host (XMM, YMM) */
     uint32_t host_mxcsr;    /* of the caller */
     uint64_t target;        /* of a jump that a handler made */
     uint32_t kind;          /* number of the mode that ... */
     uint32_t kind_version;  /* ... this mode_version has; 0: not known */
     uint64_t la57;          /* of the 64-bit code that code_id is for */
-    uint32_t x87;           /* where the x87's state is, as for `vectors` */
+    uint32_t x87;           /* where the x87's state is: 0 state, 1 host, 2 state but wanted there */
     uint32_t condition;     /* of SETcc, in bit 0 */
     uint16_t host_fcw;      /* of the caller */
     uint8_t x87_environment[14]; /* as FNSTENV stores it, 16-bit form */

@@ -34,7 +34,7 @@ void compile_call(struct compile *c, const uint8_t *piece)
     emit_constant(e, SCRATCH, add_site(c, c->number, 0, false));
     emit_call(e, piece);
     c->flags = (struct flags_state){ .home = true };
-    c->vectors = c->x87 = false;
+    c->vectors = c->wide = c->x87 = false;
 }
 
 void compile_fallback(struct compile *c)
@@ -186,6 +186,12 @@ static void compile_unit_paths(struct compile *c, const struct slow_path *slow)
         emit_jump_if(e, CONDITION_NE, slow->vectors_resume);
         compile_refused(c, slow);
     }
+    if (slow->wide_from) {
+        emit_patch(slow->wide_from, e->at);
+        emit_call(e, c->translator->wide);
+        emit_jump_if(e, CONDITION_E, slow->wide_resume);
+        compile_refused(c, slow);
+    }
     if (slow->x87_from) {
         emit_patch(slow->x87_from, e->at);
         emit_call(e, c->translator->x87);
@@ -261,7 +267,9 @@ static void compile_insn(struct compile *c)
         block_store_fip(c, &c->fip);
         c->fip.any = false;
     }
-    if (branch ? lower_branch(c) : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_x87(c)) {
+    bool lowered = branch ? lower_branch(c)
+                          : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_avx(c) || lower_x87(c);
+    if (lowered) {
         memory_finish(c);
         return;
     }

@@ -91,6 +91,7 @@ struct slow_path {
     uint8_t load;        /* loads only so many bytes: the value comes in SCRATCH, code goes on at `resume` */
     bool needed;         /* flags must be right in it */
     uint8_t *vectors_from, *vectors_resume; /* XMM registers are to be loaded */
+    uint8_t *wide_from, *wide_resume;       /* YMM registers */
     uint8_t *x87_from, *x87_resume;         /* the same of the x87's state */
     uint8_t *refused;    /* jump to where the handler does it, and the interpreter goes on */
     struct pending_fip fip; /* to be stored before anything looks */
@@ -156,6 +157,7 @@ struct compile {
     struct slow_path slow[2 * INSNS_MAXIMUM];
     unsigned slow_count;
     bool vectors;             /* XMM registers are known to be in the host's */
+    bool wide;                /* and their upper halves */
     bool x87;                 /* and the x87's state */
     struct pending_fip fip;
     struct compile_edge {
@@ -252,38 +254,13 @@ void flags_save(struct compile *c, struct flags_state *flags);
 /* CF alone into the host's flags; the others become undefined. */
 void flags_load_carry(struct compile *c);
 
-/* memory.c */
+#include "translator/memory.h"
 
-/* Emits the check of the memory operand for an access of `bytes`, with a jump
- * to a slow path that runs the whole instruction. Returns the operand to access,
- * which may use both scratch registers; with `keep` it leaves SCRATCH free. */
-struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep);
-/* The same for an access at the pinned guest register `base` + disp. */
-struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
-/* The same for an access at the offset in SCRATCH, in the operand's segment. */
-struct host_operand memory_at(struct compile *c, unsigned bytes, bool write);
-/* The memory operand of a vector instruction; `aligned`: to 16 bytes, or #GP. */
-struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned);
-/* From here on the XMM registers are in the host's. */
-void memory_need_vectors(struct compile *c);
-/* From here on the x87's state is in the host's unit. */
-void memory_need_x87(struct compile *c);
-/* Jumps to where the handler runs the instruction and the interpreter goes on. */
-void memory_refuse_if(struct compile *c, enum condition condition);
-/* Jumps to the slow path that runs the whole instruction. */
-void memory_leave_if(struct compile *c, enum condition condition);
-/* Loads the memory operand, zero-extended, into SCRATCH. Its slow path goes on
- * right behind. */
-void memory_load(struct compile *c, unsigned bytes);
-/* The address of the memory operand without its segment's base (LEA). */
-void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
-/* Registers to be told of at the end of the instruction. */
-void memory_finish(struct compile *c);
-
-/* integer.c, bits.c, vector.c, x87.c, branch.c: lower the current instruction, or return false. */
+/* integer.c, bits.c, vector.c, avx.c, x87.c, branch.c: lower the current instruction, or return false. */
 bool lower_integer(struct compile *c);
 bool lower_bits(struct compile *c);
 bool lower_vector(struct compile *c);
+bool lower_avx(struct compile *c);
 bool lower_x87(struct compile *c);
 bool lower_branch(struct compile *c);
 /* strings.c: a repeated string instruction */

@@ -74,7 +74,8 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *string, *slow_load, *vectors, *x87, *miss;
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *string, *slow_load, *vectors, *wide,
+            *x87, *miss;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;
@@ -89,6 +90,7 @@ struct translator {
     uint32_t site_count;
     uint32_t pending_edge;  /* left through it, and its target was not there; 0: none */
     uint64_t *row_fallbacks;
+    uint64_t host_features[(FEATURE_COUNT + 63) / 64];
     struct kind kinds[KINDS_MAXIMUM];
     uint16_t kind_slots[KIND_SLOTS]; /* hash table */
     unsigned kind_count;
@@ -106,6 +108,15 @@ static inline uint8_t *translator_running(const struct translator *t, const uint
 static inline unsigned translator_jump_slot(uint64_t rip)
 {
     return (rip ^ rip >> 12) & (TRANSLATED_JUMPS - 1);
+}
+
+/* host.c */
+
+/* Fills host_features. */
+void translator_ask_host(struct translator *translator);
+static inline bool translator_host_has(const struct translator *t, enum cpu_feature feature)
+{
+    return t->host_features[feature / 64] >> (feature % 64) & 1;
 }
 
 /* kind.c */

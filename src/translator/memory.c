@@ -188,7 +188,7 @@ struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write
 
 struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned)
 {
-    return checked_operand(c, bytes, write, false, aligned ? 16 : 1);
+    return checked_operand(c, bytes, write, false, aligned ? bytes : 1);
 }
 
 struct host_operand memory_at(struct compile *c, unsigned bytes, bool write)
@@ -214,6 +214,18 @@ void memory_need_vectors(struct compile *c)
     slow->vectors_resume = c->e.at;
     flags_clobbered(c);
     c->vectors = true;
+}
+
+void memory_need_wide(struct compile *c)
+{
+    if (c->wide)
+        return;
+    struct slow_path *slow = slow_path(c);
+    emit_alu_constant(&c->e, ALU_CMP, 4, IN_VCPU(translated.vectors), 3);
+    slow->wide_from = emit_jump_if(&c->e, CONDITION_NE, NULL);
+    slow->wide_resume = c->e.at;
+    flags_clobbered(c);
+    c->vectors = c->wide = true;
 }
 
 void memory_need_x87(struct compile *c)

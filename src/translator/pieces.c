@@ -235,35 +235,79 @@ static struct host_operand in_vcpu(size_t offset, int32_t above)
     return operand_memory(VCPU, (int32_t)offset + above);
 }
 
+/* Values of translated.vectors; one more: in the state, but wanted in the host. */
+enum { IN_STATE, IN_XMM, XMM_WANTED, IN_YMM, YMM_WANTED };
+
+static void ymm_instruction(struct emitter *e, unsigned opcode, unsigned i, int32_t above)
+{
+    emit_vex(e, OP2(opcode), 4, true, i, 0, vector_operand(i, above)); /* VMOVUPS */
+}
+
 /* If they are in the host's registers: to the state, and the host's MXCSR is
- * the caller's again; `then` is left in translated.vectors. */
-static void store_vectors(struct emitter *e, int32_t above, int32_t then)
+ * the caller's again. Spoils RAX. */
+static void store_vectors(struct emitter *e, int32_t above, bool again)
 {
     struct host_operand where = in_vcpu(offsetof(struct cpu, translated.vectors), above);
-    emit_alu_constant(e, ALU_CMP, 4, where, 1);
+    struct host_operand ax = operand_register(HOST_RAX);
+    emit_load(e, 4, HOST_RAX, where);
+    emit_alu_constant(e, ALU_CMP, 4, ax, IN_XMM);
+    uint8_t *xmm = emit_jump_if(e, CONDITION_E, NULL);
+    emit_alu_constant(e, ALU_CMP, 4, ax, IN_YMM);
     uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
     for (unsigned i = 0; i < 16; i++)
+        ymm_instruction(e, 0x11, i, above);
+    emit_bytes(e, 0x77f8c5, 3); /* VZEROUPPER */
+    uint8_t *both = emit_jump(e, NULL);
+    emit_patch(xmm, e->at);
+    for (unsigned i = 0; i < 16; i++)
         emit_instruction(e, OP2(0x29), 4, i, vector_operand(i, above)); /* MOVAPS */
+    emit_patch(both, e->at);
     emit_instruction(e, OP2(0xae), 4, 3, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* STMXCSR */
     emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, translated.host_mxcsr), above));
-    emit_store_constant(e, 4, where, then);
+    if (again)
+        emit_alu_constant(e, ALU_ADD, 4, where, XMM_WANTED - IN_XMM);
+    else
+        emit_store_constant(e, 4, where, IN_STATE);
     emit_patch(over, e->at);
+}
+
+static void load_mxcsr(struct emitter *e, int32_t above, int32_t now)
+{
+    emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* LDMXCSR */
+    emit_store_constant(e, 4, in_vcpu(offsetof(struct cpu, translated.vectors), above), now);
 }
 
 static void load_vectors(struct emitter *e, int32_t above)
 {
     for (unsigned i = 0; i < 16; i++)
         emit_instruction(e, OP2(0x28), 4, i, vector_operand(i, above)); /* MOVAPS */
-    emit_instruction(e, OP2(0xae), 4, 2, in_vcpu(offsetof(struct cpu, s.mxcsr), above)); /* LDMXCSR */
-    emit_store_constant(e, 4, in_vcpu(offsetof(struct cpu, translated.vectors), above), 1);
+    load_mxcsr(e, above, IN_XMM);
+}
+
+/* Those that are wanted. Spoils RAX. */
+static void load_vectors_again(struct emitter *e, int32_t above)
+{
+    emit_load(e, 4, HOST_RAX, in_vcpu(offsetof(struct cpu, translated.vectors), above));
+    emit_alu_constant(e, ALU_CMP, 4, operand_register(HOST_RAX), XMM_WANTED);
+    uint8_t *xmm = emit_jump_if(e, CONDITION_E, NULL);
+    emit_alu_constant(e, ALU_CMP, 4, operand_register(HOST_RAX), YMM_WANTED);
+    uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+    for (unsigned i = 0; i < 16; i++)
+        ymm_instruction(e, 0x10, i, above);
+    load_mxcsr(e, above, IN_YMM);
+    uint8_t *done = emit_jump(e, NULL);
+    emit_patch(xmm, e->at);
+    load_vectors(e, above);
+    emit_patch(done, e->at);
+    emit_patch(over, e->at);
 }
 
 #define MXCSR_MASKS 0x1f80
 
-/* Called: loads them if no instruction could raise an exception. ZF is clear if so. */
-static uint8_t *vectors_piece(struct emitter *e)
+/* Loads XMM if no instruction could raise an exception; otherwise it goes to the
+ * places in `refused`. */
+static void try_vectors(struct emitter *e, uint8_t *refused[3])
 {
-    uint8_t *start = e->at, *refused[3];
     emit_instruction(e, OP1(0xf7), 4, 0, in_vcpu(offsetof(struct cpu, s.cr0), 8)); /* TEST */
     emit_bytes(e, CR0_TS | CR0_EM, 4);
     refused[0] = emit_jump_if(e, CONDITION_NE, NULL);
@@ -276,9 +320,46 @@ static uint8_t *vectors_piece(struct emitter *e)
     emit_bytes(e, MXCSR_MASKS, 4);
     refused[2] = emit_jump_if(e, CONDITION_NE, NULL);
     load_vectors(e, 8);
+}
+
+/* Called: ZF is clear if they are loaded. */
+static uint8_t *vectors_piece(struct emitter *e)
+{
+    uint8_t *start = e->at, *refused[3];
+    try_vectors(e, refused);
     for (unsigned i = 0; i < 3; i++)
         emit_patch(refused[i], e->at);
-    emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 0);
+    emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), IN_STATE);
+    emit_bytes(e, 0xc3, 1);
+    return start;
+}
+
+/* Called: loads the upper halves too, where AVX is enabled. ZF is set if they are. */
+static uint8_t *wide_piece(struct emitter *e)
+{
+    uint8_t *start = e->at, *refused[5];
+    struct host_operand where = in_vcpu(offsetof(struct cpu, translated.vectors), 8);
+    emit_instruction(e, OP1(0xf7), 4, 0, in_vcpu(offsetof(struct cpu, s.cr4), 8)); /* TEST */
+    emit_bytes(e, CR4_OSXSAVE, 4);
+    refused[3] = emit_jump_if(e, CONDITION_E, NULL);
+    emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.xcr0), 8));
+    emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH), 6); /* SSE, AVX */
+    emit_alu_constant(e, ALU_CMP, 4, operand_register(SCRATCH), 6);
+    refused[4] = emit_jump_if(e, CONDITION_NE, NULL);
+    emit_alu_constant(e, ALU_CMP, 4, where, IN_STATE);
+    uint8_t *low = emit_jump_if(e, CONDITION_NE, NULL);
+    try_vectors(e, refused);
+    emit_patch(low, e->at);
+    for (unsigned i = 0; i < 16; i++) {
+        struct host_operand upper = vector_operand(i, 8);
+        upper.disp += 16;
+        emit_vex(e, OP4(0x18) | OP_PREFIX(0x66), 4, true, i, i, upper); /* VINSERTF128 */
+        emit_bytes(e, 1, 1);
+    }
+    emit_store_constant(e, 4, where, IN_YMM);
+    for (unsigned i = 0; i < 5; i++)
+        emit_patch(refused[i], e->at);
+    emit_alu_constant(e, ALU_CMP, 4, where, IN_YMM);
     emit_bytes(e, 0xc3, 1);
     return start;
 }
@@ -363,7 +444,7 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     uint8_t *start = e->at;
     bool again = piece == PIECE_AGAIN || piece == PIECE_LOAD;
     store_registers(e, 8);
-    store_vectors(e, 8, again ? 2 : 0);
+    store_vectors(e, 8, again);
     store_x87(e, 8, again ? 2 : 0);
     emit_lea(e, 8, HOST_RDI, operand_memory(VCPU, 8));
     emit_constant(e, HOST_RSI, (uintptr_t)t);
@@ -375,12 +456,9 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     emit_test(e, 8, operand_register(HOST_RAX), HOST_RAX);
     uint8_t *leaves = emit_jump_if(e, CONDITION_NE, NULL);
     if (again) {
-        emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.vectors), 8), 2);
-        uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
-        load_vectors(e, 8);
-        emit_patch(over, e->at);
+        load_vectors_again(e, 8);
         emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.x87), 8), 2);
-        over = emit_jump_if(e, CONDITION_NE, NULL);
+        uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
         load_x87(e, 8);
         emit_patch(over, e->at);
     }
@@ -405,7 +483,7 @@ static uint8_t *leave_piece(struct emitter *e, unsigned reason)
 {
     uint8_t *start = e->at;
     store_registers(e, 0);
-    store_vectors(e, 0, 0);
+    store_vectors(e, 0, false);
     store_x87(e, 0, 0);
     emit_constant(e, HOST_RAX, reason);
     return_to_caller(e);
@@ -436,6 +514,7 @@ void pieces_make(struct translator *t)
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
     t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
     t->vectors = vectors_piece(&e);
+    t->wide = wide_piece(&e);
     t->x87 = x87_piece(&e);
     t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
     t->string = call_piece(&e, t, (uintptr_t)call_string, PIECE_GO_ON);

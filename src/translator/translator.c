@@ -2,8 +2,7 @@
  * The translator's cache: which blocks have translations, jumps between them, and
  * what happens when code or mappings change; see translator.h and compile.h.
  *
- * Not translated: 16- and 32-bit code, instructions that cross a page border;
- * AVX instructions run through their handlers.
+ * Not translated: 16- and 32-bit code, instructions that cross a page border.
  */
 #include "translator/translator.h"
 
@@ -275,6 +274,7 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
         translator_destroy(t);
         return NULL;
     }
+    translator_ask_host(t);
     pieces_make(t);
     engine->translator = (struct engine_translator){ t, run, page_stale, all_stale };
     engine_flush_blocks(engine);

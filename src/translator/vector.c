@@ -1,6 +1,7 @@
 /*
- * Lowering of MMX and of SSE to SSE4.2: the same instruction on the host, MMX and
- * XMM registers under their own numbers, under the guest's MXCSR.
+ * Lowering of MMX, of SSE to SSE4.2, AES, PCLMULQDQ, SHA and GFNI: the same instruction
+ * on a host that has it, MMX and XMM registers under their own numbers, under the
+ * guest's MXCSR.
  *
  * The registers are loaded when the first such instruction of a run of
  * translated code comes (translated.vectors), and stored again before anything
@@ -9,11 +10,11 @@
  * MMX registers are the x87's (x87.c).
  *
  * Not here, and so run by their handlers: instructions with MMX and XMM operands,
- * MASKMOVQ, AVX, AES, SHA, GFNI and CLMUL;
+ * MASKMOVQ;
  * approximations (RCPPS, RSQRTPS), which differ between hosts; DPPS, DPPD, and
  * string compares.
  */
-#include "translator/compile.h"
+#include "translator/internal.h"
 
 /* Bytes of the operand if it is in memory; 0: not one of ours. */
 static unsigned memory_bytes(const struct compile *c, unsigned operand)
@@ -54,12 +55,13 @@ static bool is_general(unsigned operand)
            || operand == OPERAND_Rd;
 }
 
-static bool feature_fits(const struct opcode_row *row)
+static bool feature_fits(const struct compile *c)
 {
-    switch (row->feature) {
+    switch (c->row->feature) {
     case FEATURE_MMX: case FEATURE_SSE: case FEATURE_SSE2: case FEATURE_SSE3: case FEATURE_SSSE3:
-    case FEATURE_SSE4_1: case FEATURE_SSE4_2:
-        return true;
+    case FEATURE_SSE4_1: case FEATURE_SSE4_2: case FEATURE_AES: case FEATURE_PCLMULQDQ: case FEATURE_SHA:
+    case FEATURE_GFNI:
+        return translator_host_has(c->translator, (enum cpu_feature)c->row->feature);
     }
     return false;
 }
@@ -152,6 +154,12 @@ static unsigned rm_bytes(const struct compile *c, bool *written)
     return 0;
 }
 
+/* SHA's operands must be aligned on Intel's hosts, whatever the guest's model says. */
+static bool is_aligned(const struct opcode_row *row)
+{
+    return row->attributes & SSE_ALIGNED || row->feature == FEATURE_SHA;
+}
+
 bool lower_vector(struct compile *c)
 {
     const struct insn *insn = c->insn;
@@ -159,24 +167,28 @@ bool lower_vector(struct compile *c)
     struct emitter *e = &c->e;
     if (row->map != MAP_TWO && row->map != MAP_T38 && row->map != MAP_T3A)
         return false;
-    if (!feature_fits(row) || excluded(row) || !operands_fit(c))
+    if (!feature_fits(c) || excluded(row) || !operands_fit(c))
         return false;
     bool memory = insn->modrm < 0xc0, stores, mmx;
     if (!one_file(row, &mmx))
         return false;
     unsigned bytes = rm_bytes(c, &stores);
     struct general general = general_operand(c);
-    if (memory && (!bytes || general.any))
+    if (memory && !bytes)
         return false;
     unsigned written = general.any && general.written ? 1u << general.guest : 0;
-    flags_prepare(c, written, true);
+    flags_prepare(c, written, memory || row->flags_written || !(mmx ? c->x87 : c->vectors));
     if (mmx)
         memory_need_x87(c);
     else
         memory_need_vectors(c);
     struct host_operand rm = operand_register(mmx ? insn->rm & 7u : insn->rm);
     if (memory)
-        rm = memory_vector(c, bytes, stores, row->attributes & SSE_ALIGNED && bytes == 16);
+        rm = memory_vector(c, bytes, stores, is_aligned(row) && bytes == 16);
+    if (memory && general.any && !pinned(general.guest)) { /* the address may be in SCRATCH */
+        emit_lea(e, 8, SCRATCH2, rm);
+        rm = operand_memory(SCRATCH2, 0);
+    }
     unsigned reg = row->modrm & MODRM_FIX_REG ? insn->modrm >> 3 & 7 : mmx ? insn->reg & 7u : insn->reg;
     unsigned host = 0;
     if (general.any) {
@@ -195,8 +207,6 @@ bool lower_vector(struct compile *c)
         emit_store(e, 8, guest_operand(general.guest), SCRATCH);
     if (row->flags_written)
         flags_set(c, FIX_NONE);
-    else
-        flags_clobbered(c);
     flags_overwritten(c, written);
     return true;
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "../unit/cpu_bench.h"
+#include "cpu/opcode.h"
 #include "fuzz.h"
 #include "translator/translator.h"
 
@@ -26,7 +27,7 @@
 
 struct program {
     struct fuzz fuzz;
-    unsigned x87, mmx; /* how much of it, of 40 */
+    unsigned x87, mmx, vectors; /* how much of it, of 40 */
     uint8_t *at, *limit;
     uint8_t bytes[PIECES * PIECE_BYTES];
 };
@@ -194,6 +195,78 @@ static const struct vex_form bmi_forms[] = {
     { 3, 0xf7, 0x66, -1, 0, 0, 1, 3, 0 }, { 3, 0xf7, 0xf3, -1, 0, 0, 1, 3, 0 }, { 3, 0xf7, 0xf2, -1, 0, 0, 1, 3, 0 },
     { 4, 0xf0, 0xf2, -1, 1, 0, 1, 3, 1 },
 };
+
+static bool has_operand(const struct opcode_row *row, enum operand operand)
+{
+    for (unsigned i = 0; i < 4; i++)
+        if (row->operand[i] == operand)
+            return true;
+    return false;
+}
+
+/* A row of the opcode table of instructions on vectors, with or without VEX. */
+static const struct opcode_row *vector_row(struct program *p)
+{
+    for (;;) {
+        const struct opcode_row *row = &opcode_rows[fuzz_below(&p->fuzz, opcode_row_count)];
+        bool general = row->feature == FEATURE_BMI1 || row->feature == FEATURE_BMI2;
+        bool legacy = row->map == MAP_T38 || row->map == MAP_T3A
+                      || (row->map == MAP_TWO && row->prefix != OPCODE_PREFIX_ANY && row->modrm & MODRM_PRESENT
+                          && row->opcode != 0xae && row->opcode != 0xc7 && row->opcode > 1);
+        if (has_operand(row, OPERAND_Mvsib) || general || row->feature == FEATURE_BASE || row->attributes & PRIVILEGED)
+            continue;
+        if (row->map >= MAP_V0F ? !fuzz_one_in(&p->fuzz, 40) : legacy && fuzz_one_in(&p->fuzz, 3))
+            return row;
+    }
+}
+
+/* Its opcode behind what selects it. `w`, `reg`, `vvvv` and ModRM's REX bits are given. */
+static void put_selection(struct program *p, const struct opcode_row *row, unsigned rex, unsigned vvvv)
+{
+    static const uint8_t prefixes[] = { [OPCODE_PREFIX_ANY] = 0, [OPCODE_PREFIX_NP] = 0, [OPCODE_PREFIX_P66] = 0x66,
+                                        [OPCODE_PREFIX_PF3] = 0xf3, [OPCODE_PREFIX_PF2] = 0xf2 };
+    static const uint8_t pp[] = { [OPCODE_PREFIX_ANY] = 0, [OPCODE_PREFIX_NP] = 0, [OPCODE_PREFIX_P66] = 1,
+                                  [OPCODE_PREFIX_PF3] = 2, [OPCODE_PREFIX_PF2] = 3 };
+    if (row->map >= MAP_V0F) {
+        unsigned l = row->modrm & VEX_L0 ? 0 : row->modrm & VEX_L1 ? 1 : fuzz_below(&p->fuzz, 2);
+        put8(p, 0xc4);
+        put8(p, (~rex & 7) << 5 | (row->map - MAP_V0F + 1u));
+        put8(p, (rex & 8) << 4 | (~vvvv & 15) << 3 | l << 2 | pp[row->prefix]);
+    } else {
+        if (prefixes[row->prefix])
+            put8(p, prefixes[row->prefix]);
+        if (rex)
+            put8(p, 0x40 | rex);
+        put8(p, 0x0f);
+        if (row->map != MAP_TWO)
+            put8(p, row->map == MAP_T38 ? 0x38 : 0x3a);
+    }
+    put8(p, row->opcode);
+}
+
+static void put_vector(struct program *p)
+{
+    const struct opcode_row *row = vector_row(p);
+    bool general = has_operand(row, OPERAND_Gd) || has_operand(row, OPERAND_Gy) || has_operand(row, OPERAND_Gv);
+    unsigned reg = fuzz_below(&p->fuzz, 16), rex = 0, vvvv = 0;
+    if (row->modrm & MODRM_FIX_REG)
+        reg = row->modrm >> 3 & 7;
+    else if (general && reg == RSP)
+        reg = R11;
+    bool memory = row->modrm & MODRM_ONLY_MEM || (!(row->modrm & MODRM_ONLY_REG) && fuzz_one_in(&p->fuzz, 2));
+    struct modrm m = make_modrm(p, reg, memory);
+    if (row->modrm & VEX_W1 || (!(row->modrm & VEX_W0) && fuzz_one_in(&p->fuzz, 3)))
+        rex = 8;
+    if (has_operand(row, OPERAND_Hx))
+        vvvv = fuzz_below(&p->fuzz, 16);
+    if (p->at + 24 > p->limit)
+        return;
+    put_selection(p, row, rex | m.rex, vvvv);
+    if (row->modrm & MODRM_PRESENT)
+        put(p, m.bytes, m.count);
+    if (has_operand(row, OPERAND_Ib) || has_operand(row, OPERAND_Lx))
+        put8(p, fuzz_below(&p->fuzz, 256));
+}
 
 static void put_form(struct program *p, const struct form *form)
 {
@@ -402,6 +475,8 @@ static void put_piece(struct program *p, unsigned number)
             put_x87(p);
         else if (kind < 13 + p->x87 + p->mmx)
             put_mmx(p);
+        else if (kind < 13 + p->x87 + p->mmx + p->vectors)
+            put_vector(p);
         else
             put_form(p, &FUZZ_PICK(&p->fuzz, forms));
     }
@@ -508,13 +583,18 @@ static struct cpu_bench *make_bench(const struct program *p)
     bus->tpr_write = ignore;
     bus->tsc_changed = ignore_tsc;
     b->cpu->s.cr0 |= CR0_WP | CR0_NE | CR0_MP;
-    b->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
+    b->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    b->cpu->s.xcr0 = p->fuzz.state & 1792 ? 7 : 3;
     b->cpu->s.mxcsr = p->fuzz.state & 64 ? 0x1f80 : 0x1f80 & ~(p->fuzz.state & 0x1f80);
     physmem_write(&b->memory, CODE, p->bytes, sizeof p->bytes);
     struct fuzz values = { p->fuzz.state };
     for (unsigned i = 0; i < DATA_PAGES * PAGE_BYTES; i += 8)
         bench_put(b, DATA + i, fuzz_one_in(&values, 3) ? number(&values) : fuzz_value(&values), 8);
     fill_x87(b->cpu, &values);
+    for (unsigned i = 0; i < 16 * 4; i++) {
+        uint64_t value = fuzz_one_in(&values, 2) ? number(&values) : fuzz_value(&values);
+        memcpy(b->cpu->s.vector[i / 4] + i % 4 * 8, &value, 8);
+    }
     physmem_write(&b->memory, HANDLER, handler_code, sizeof handler_code - 1);
     for (unsigned i = 0; i < PIECES; i++)
         bench_put(b, TABLE + 8 * i, CODE + i * PIECE_BYTES, 8);
@@ -542,7 +622,9 @@ static void show(const struct cpu_bench *a, const struct cpu_bench *b, uint64_t 
         printf("rflags: interpreted %" PRIx64 ", translated %" PRIx64 "\n", x->rflags, y->rflags);
     for (unsigned i = 0; i < 16; i++)
         if (memcmp(x->vector[i], y->vector[i], 32) != 0)
-            printf("vector %u differs\n", i);
+            for (unsigned k = 0; k < 4; k++)
+                printf("vector %u: %016" PRIx64 " %016" PRIx64 "\n", i, load64(x->vector[i] + 8 * k),
+                       load64(y->vector[i] + 8 * k));
     for (unsigned i = 0; i < 8; i++)
         if (memcmp(&x->x87[i], &y->x87[i], sizeof x->x87[i]) != 0)
             printf("x87 %u: %04x %016" PRIx64 ", %04x %016" PRIx64 "\n", i, x->x87[i].sign_exponent,
@@ -610,6 +692,7 @@ static void run(uint64_t seed)
     program.fuzz.state = seed * 0x1234567;
     program.x87 = fuzz_below(&program.fuzz, 4) * 5;
     program.mmx = fuzz_below(&program.fuzz, 3) * 3;
+    program.vectors = fuzz_below(&program.fuzz, 3) * 6;
     for (unsigned i = 0; i < PIECES; i++)
         put_piece(&program, i);
     for (unsigned i = 0; i < SLICES; i++)

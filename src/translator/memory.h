@@ -1,0 +1,40 @@
+/*
+ * The guest's memory and register files as translated code gets at them. Each
+ * function emits code of the current instruction, with jumps to its slow path.
+ */
+#ifndef TRANSLATOR_MEMORY_H
+#define TRANSLATOR_MEMORY_H
+
+#include "translator/emit.h"
+
+struct compile;
+
+/* Emits the check of the memory operand for an access of `bytes`, with a jump
+ * to a slow path that runs the whole instruction. Returns the operand to access,
+ * which may use both scratch registers; with `keep` it leaves SCRATCH free. */
+struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep);
+/* The same for an access at the pinned guest register `base` + disp. */
+struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
+/* The same for an access at the offset in SCRATCH, in the operand's segment. */
+struct host_operand memory_at(struct compile *c, unsigned bytes, bool write);
+/* The memory operand of a vector instruction; `aligned`: to its size, or #GP. */
+struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write, bool aligned);
+/* From here on the XMM registers are in the host's. */
+void memory_need_vectors(struct compile *c);
+/* From here on the YMM registers are. */
+void memory_need_wide(struct compile *c);
+/* From here on the x87's state is in the host's unit. */
+void memory_need_x87(struct compile *c);
+/* Jumps to where the handler runs the instruction and the interpreter goes on. */
+void memory_refuse_if(struct compile *c, enum condition condition);
+/* Jumps to the slow path that runs the whole instruction. */
+void memory_leave_if(struct compile *c, enum condition condition);
+/* Loads the memory operand, zero-extended, into SCRATCH. Its slow path goes on
+ * right behind. */
+void memory_load(struct compile *c, unsigned bytes);
+/* The address of the memory operand without its segment's base (LEA). */
+void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
+/* Registers to be told of at the end of the instruction. */
+void memory_finish(struct compile *c);
+
+#endif
