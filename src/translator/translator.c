@@ -189,8 +189,10 @@ static struct translation *find_translation(struct translator *t, struct cpu *cp
             return found;
     if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block))
         return NULL;
+    /* The chain that is made looks at the heat: a loop's head must not seem cold. */
+    struct translation *made = translate(t, block, rip, index, kind);
     block->heat = 0;
-    return translate(t, block, rip, index, kind);
+    return made;
 }
 
 static enum translated_end run(void *context, struct cpu *cpu, struct block *block)
