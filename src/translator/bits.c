@@ -257,7 +257,9 @@ static bool lower_compare_pair(struct compile *c)
 {
     unsigned width = c->insn->operand_bytes, written = 1u << RAX | 1u << RDX;
     bool wide = width == 8;
-    if (!form_is_memory(c) || (wide && !cpu_model_has(c->translator->engine->cpus[0]->model, FEATURE_CX16)))
+    bool given = cpu_model_has(c->translator->engine->cpus[0]->model, FEATURE_CX16)
+                 && translator_host_has(c->translator, FEATURE_CX16);
+    if (!form_is_memory(c) || (wide && !given))
         return false;
     flags_save(c, &c->flags);
     flags_prepare(c, written, true);
@@ -350,6 +352,8 @@ bool lower_bits(struct compile *c)
 {
     const struct opcode_row *row = c->row;
     unsigned o = row->opcode;
+    if (row->feature != FEATURE_BASE && !translator_host_has(c->translator, (enum cpu_feature)row->feature))
+        return false;
     if (row->map == MAP_TWO) {
         switch (o) {
         case 0xb8: return row->prefix == OPCODE_PREFIX_PF3 && lower_count(c);
