@@ -150,6 +150,8 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
     emit_patch(from, e->at);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), (int32_t)c->count);
     block_store_rip(c, c->translation->rip);
+    c->flags = c->translation->in;
+    flags_save(c, &c->flags);
     if (c->translation->looks_at_flags) {
         emit_jump(e, c->translator->leave_check);
         return;
@@ -249,7 +251,8 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     struct edge *edge = &t->edges[t->edge_count];
     uint64_t linear = kind_linear(c->kind, from->target);
     *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, c->translation->kind,
-                           (uint8_t)c->index, from->checked || (linear ^ c->linear) >> PAGE_SHIFT };
+                           (uint8_t)c->index, from->checked || (linear ^ c->linear) >> PAGE_SHIFT,
+                           from->target <= c->translation->rip };
     emit_patch(from->from, e->at);
     c->flags = from->flags;
     flags_save(c, &c->flags);
@@ -311,11 +314,13 @@ void block_compile(struct compile *c, uint32_t id)
     struct translation *translation = c->translation;
     translation->looks_at_flags = flags_analyse(c);
     translation->checked = e->at;
-    compile_checks(c, id);
+    bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */
+    if (!variant)
+        compile_checks(c, id);
     translation->entry = e->at;
     emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);
     uint8_t *budget = emit_jump_if(e, CONDITION_S, NULL);
-    c->flags = (struct flags_state){ .home = translation->looks_at_flags };
+    c->flags = variant ? translation->in : (struct flags_state){ .home = translation->looks_at_flags };
     compile_parts(c);
     for (unsigned i = 0; i < c->slow_count; i++)
         compile_slow_path(c, &c->slow[i]);

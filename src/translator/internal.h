@@ -34,6 +34,8 @@ struct translation {
     uint64_t linear, rip;
     uint8_t *entry;         /* after the checks */
     uint8_t *checked;       /* for indirect jumps: SCRATCH holds the target (kind_target) */
+    struct translation *variants; /* linked by next: the same for loops that come back with `in` */
+    struct flags_state in;  /* of a variant: where the flags are at its entry */
     uint32_t id;            /* of the code page */
     uint16_t kind;
     uint8_t index;
@@ -51,6 +53,7 @@ struct edge {
     uint16_t kind;
     uint8_t index;
     bool checked;           /* the target may be mapped elsewhere when it is taken */
+    bool backward;          /* to where the translation began, or before */
 };
 
 /* A place that calls a handler. */

@@ -97,10 +97,27 @@ static void all_stale(void *context)
 
 static bool full(const struct translator *t)
 {
-    return t->at + 2 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count == PAGES_MAXIMUM
-           || t->translation_count == TRANSLATIONS_MAXIMUM || t->edge_count + PARTS_MAXIMUM + 2
-                  > EDGES_MAXIMUM
-           || t->site_count + 3 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
+    return t->at + 3 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count == PAGES_MAXIMUM
+           || t->translation_count + 2 > TRANSLATIONS_MAXIMUM
+           || t->edge_count + 2 * (PARTS_MAXIMUM + 2) > EDGES_MAXIMUM
+           || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
+}
+
+/* Compiles what `translation` says, from `block` on. */
+static void compile(struct translator *t, struct translation *translation, struct block *block)
+{
+    struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
+                         .translation = translation, .kind = &t->kinds[translation->kind],
+                         .index = translation->index };
+    chain_make(&c, block, translation->rip);
+    translation->count = (uint8_t)c.count;
+    block_compile(&c, translation->id);
+    ASSERT(c.e.at <= c.e.limit);
+    t->statistics.blocks++;
+    for (unsigned i = 0; i < c.part_count; i++)
+        t->statistics.guest_bytes += c.parts[i].block->bytes;
+    t->statistics.host_bytes += (uint64_t)(c.e.at - t->at);
+    t->at = t->write + ((c.e.at - t->write + 15) & ~(ptrdiff_t)15);
 }
 
 static struct translation *translate(struct translator *t, struct block *block, uint64_t rip,
@@ -111,26 +128,41 @@ static struct translation *translate(struct translator *t, struct block *block, 
     if (!page)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
-    struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
-                         .translation = translation, .kind = &t->kinds[kind], .index = index };
-    chain_make(&c, block, rip);
     *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id,
-                                         .kind = (uint16_t)kind, .index = (uint8_t)index,
-                                         .count = (uint8_t)c.count };
-    block_compile(&c, page->id);
-    ASSERT(c.e.at <= c.e.limit);
-    t->statistics.blocks++;
-    for (unsigned i = 0; i < c.part_count; i++)
-        t->statistics.guest_bytes += c.parts[i].block->bytes;
-    t->statistics.host_bytes += (uint64_t)(c.e.at - t->at);
-    t->at = t->write + ((c.e.at - t->write + 15) & ~(ptrdiff_t)15);
+                                         .kind = (uint16_t)kind, .index = (uint8_t)index };
+    compile(t, translation, block);
     translation->next = block->translation;
     block->translation = translation;
     return translation;
 }
 
+#define VARIANTS_MAXIMUM 2
+
+/* The translation for loops that come back with flags that a recipe makes: they need
+ * not be saved each time round. NULL: there are others enough. */
+static const struct translation *variant(struct translator *t, struct block *block, struct translation *of,
+                                         const struct flags_state *flags)
+{
+    struct flags_state in = *flags;
+    unsigned count = 0;
+    in.live = false;
+    for (const struct translation *found = of->variants; found; found = found->next, count++)
+        if (memcmp(&found->in, &in, sizeof in) == 0)
+            return found;
+    if (count == VARIANTS_MAXIMUM)
+        return NULL;
+    struct translation *made = &t->translations[t->translation_count++];
+    *made = *of;
+    made->variants = NULL;
+    made->in = in;
+    compile(t, made, block);
+    made->next = of->variants;
+    of->variants = made;
+    return made;
+}
+
 /* Makes the jump go to its target directly from now on. */
-static void link_edge(struct translator *t, struct edge *edge, const struct translation *to)
+static void link_edge(struct translator *t, struct edge *edge, struct block *block, struct translation *to)
 {
     if (edge->linked == to)
         return;
@@ -139,6 +171,12 @@ static void link_edge(struct translator *t, struct edge *edge, const struct tran
     bool save = to->looks_at_flags && !edge->flags.home;
     if (!save && !edge->checked) {
         emit_patch(edge->from, to->entry);
+        return;
+    }
+    bool loops = edge->backward && !edge->checked && edge->flags.recipe != RECIPE_NONE;
+    const struct translation *other = loops ? variant(t, block, to, &edge->flags) : NULL;
+    if (other) {
+        emit_patch(edge->from, other->entry);
         return;
     }
     struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
@@ -212,7 +250,7 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     const struct edge *edge = &t->edges[pending];
     if (pending && edge->target == translation->rip && edge->index == translation->index
         && edge->kind == translation->kind)
-        link_edge(t, &t->edges[pending], translation);
+        link_edge(t, &t->edges[pending], block, translation);
     cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
         = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     pieces_flags_to_home(cpu);
