@@ -2,7 +2,7 @@
  * Lowering of ADD to CMP, TEST, INC, DEC, NOT, NEG, MUL, IMUL, DIV and IDIV.
  *
  * Not here, and so run by their handlers: forms with AH..BH beside memory,
- * ADC and SBB to memory, 8- and 16-bit products and quotients.
+ * 8- and 16-bit products and quotients.
  */
 #include "translator/form.h"
 
@@ -116,6 +116,24 @@ static void arithmetic_from_memory(struct compile *c, const struct arithmetic *a
     }
 }
 
+/* ADC and SBB to memory: CF comes from home, behind the check. */
+static bool carry_to_memory(struct compile *c, const struct arithmetic *a, const struct form *shape)
+{
+    struct emitter *e = &c->e;
+    unsigned width = c->insn->operand_bytes;
+    flags_save(c, &c->flags);
+    flags_prepare(c, 0, true);
+    struct host_operand to = memory_operand(c, width, true, true);
+    emit_instruction(e, OP2(0xba), 4, 4, IN_VCPU(translated.flags)); /* BT */
+    emit_bytes(e, 8, 1);
+    unsigned reg = a->constant ? a->alu : form_enter(c, a->reg.guest, SCRATCH, true, width);
+    emit_instruction(e, shape->op | (width == 1 && !a->constant ? OP_BYTE_REG : 0), width, reg, to);
+    if (a->constant)
+        emit_bytes(e, c->insn->imm, shape->immediate);
+    flags_set(c, FIX_NONE);
+    return true;
+}
+
 static bool lower_arithmetic(struct compile *c, const struct arithmetic *a)
 {
     const struct insn *insn = c->insn;
@@ -134,8 +152,6 @@ static bool lower_arithmetic(struct compile *c, const struct arithmetic *a)
         arithmetic_from_memory(c, a);
         return true;
     }
-    if (memory && carry)
-        return false;
     struct form shape = { .rm_width = (uint8_t)width, .reg_width = (uint8_t)width, .rm_read = true };
     if (a->constant) {
         bool byte_immediate = width > 1 && insn->imm == (uint64_t)(int8_t)insn->imm && a->alu != 8;
@@ -151,6 +167,8 @@ static bool lower_arithmetic(struct compile *c, const struct arithmetic *a)
         shape.reg_written = !compare && a->to_reg;
         shape.rm_written = !compare && !a->to_reg;
     }
+    if (memory && carry)
+        return carry_to_memory(c, a, &shape);
     if (!form_encodable(c, &shape, a->reg, a->rm))
         return false;
     unsigned written = form_written(&shape, a->reg, a->rm, memory);

@@ -7,7 +7,7 @@
  * (translated.vectors is 3 then), where XCR0 and CR4.OSXSAVE allow it.
  *
  * Not here, and so run by their handlers: approximations (VRCPPS, VRSQRTPS), VDPPS,
- * VDPPD, string compares, masked moves and gathers, VLDMXCSR, VSTMXCSR.
+ * VDPPD, string compares, masked moves and gathers.
  */
 #include "translator/internal.h"
 
@@ -90,7 +90,7 @@ static bool excluded(const struct opcode_row *row)
 {
     unsigned o = row->opcode;
     switch (row->map) {
-    case MAP_V0F: return o == 0x52 || o == 0x53 || o == 0xae || o == 0xf7;
+    case MAP_V0F: return o == 0x52 || o == 0x53 || o == 0xf7;
     case MAP_V38: return (o >= 0x2c && o <= 0x2f) || o == 0x8c || o == 0x8e || (o >= 0x90 && o <= 0x93);
     case MAP_V3A: return o == 0x40 || o == 0x41 || (o >= 0x60 && o <= 0x63);
     }
@@ -175,6 +175,8 @@ bool lower_avx(struct compile *c)
         return false;
     if (row->map == MAP_V0F && row->opcode == 0x77)
         return lower_zero(c);
+    if (row->map == MAP_V0F && row->opcode == 0xae)
+        return lower_mxcsr(c, (insn->modrm >> 3 & 7) == 2);
     if (!find_places(c, &p))
         return false;
     bool memory = insn->modrm < 0xc0;

@@ -260,6 +260,7 @@ void flags_load_carry(struct compile *c);
 bool lower_integer(struct compile *c);
 bool lower_bits(struct compile *c);
 bool lower_vector(struct compile *c);
+bool lower_mxcsr(struct compile *c, bool load);
 bool lower_avx(struct compile *c);
 bool lower_x87(struct compile *c);
 bool lower_branch(struct compile *c);

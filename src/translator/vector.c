@@ -14,6 +14,7 @@
  * approximations (RCPPS, RSQRTPS), which differ between hosts; DPPS, DPPD, and
  * string compares.
  */
+#include "cpu/fp.h"
 #include "translator/internal.h"
 
 /* Bytes of the operand if it is in memory; 0: not one of ours. */
@@ -154,6 +155,31 @@ static unsigned rm_bytes(const struct compile *c, bool *written)
     return 0;
 }
 
+/* LDMXCSR and STMXCSR. A value that unmasks an exception, or is none, is the
+ * handler's. */
+bool lower_mxcsr(struct compile *c, bool load)
+{
+    struct emitter *e = &c->e;
+    flags_prepare(c, 0, true);
+    if (c->row->map == MAP_TWO)
+        memory_need_vectors(c);
+    else
+        memory_need_wide(c);
+    if (!load) {
+        emit_instruction(e, OP2(0xae), 4, 3, memory_operand(c, 4, true, false)); /* STMXCSR */
+        return true;
+    }
+    memory_load(c, 4);
+    emit_load(e, 4, SCRATCH2, operand_register(SCRATCH));
+    emit_alu_constant(e, ALU_XOR, 4, operand_register(SCRATCH2), MXCSR_DEFAULT);
+    emit_instruction(e, OP1(0xf7), 4, 0, operand_register(SCRATCH2)); /* TEST */
+    emit_bytes(e, MXCSR_DEFAULT | ~MXCSR_VALID, 4);
+    memory_refuse_if(c, CONDITION_NE);
+    emit_store(e, 4, IN_VCPU(s.mxcsr), SCRATCH);
+    emit_instruction(e, OP2(0xae), 4, 2, IN_VCPU(s.mxcsr)); /* LDMXCSR */
+    return true;
+}
+
 /* SHA's operands must be aligned on Intel's hosts, whatever the guest's model says. */
 static bool is_aligned(const struct opcode_row *row)
 {
@@ -167,6 +193,8 @@ bool lower_vector(struct compile *c)
     struct emitter *e = &c->e;
     if (row->map != MAP_TWO && row->map != MAP_T38 && row->map != MAP_T3A)
         return false;
+    if (row->map == MAP_TWO && row->opcode == 0xae && row->feature == FEATURE_SSE)
+        return lower_mxcsr(c, (insn->modrm >> 3 & 7) == 2);
     if (!feature_fits(c) || excluded(row) || !operands_fit(c))
         return false;
     bool memory = insn->modrm < 0xc0, stores, mmx;

@@ -245,8 +245,26 @@ static void put_selection(struct program *p, const struct opcode_row *row, unsig
     put8(p, row->opcode);
 }
 
+/* MXCSR from memory and back, where most mask all exceptions. */
+static void put_mxcsr(struct program *p)
+{
+    uint32_t value = 0x1f80 | fuzz_below(&p->fuzz, 8) << 13 | fuzz_below(&p->fuzz, 128);
+    if (fuzz_one_in(&p->fuzz, 15))
+        value ^= 1u << fuzz_below(&p->fuzz, 18);
+    put_base(p, RDI);
+    put(p, "\xc7\x07", 2); /* MOV dword [RDI], ... */
+    put32(p, value);
+    bool vex = fuzz_one_in(&p->fuzz, 2);
+    put(p, vex ? "\xc5\xf8\xae\x17" : "\x0f\xae\x17", vex ? 4 : 3);         /* LDMXCSR [RDI] */
+    put(p, vex ? "\xc5\xf8\xae\x5f\x04" : "\x0f\xae\x5f\x04", vex ? 5 : 4); /* STMXCSR [RDI + 4] */
+}
+
 static void put_vector(struct program *p)
 {
+    if (fuzz_one_in(&p->fuzz, 20)) {
+        put_mxcsr(p);
+        return;
+    }
     const struct opcode_row *row = vector_row(p);
     bool general = has_operand(row, OPERAND_Gd) || has_operand(row, OPERAND_Gy) || has_operand(row, OPERAND_Gv);
     unsigned reg = fuzz_below(&p->fuzz, 16), rex = 0, vvvv = 0;
