@@ -190,7 +190,7 @@ static void decode_crossing(struct engine *engine, struct block *block, uint32_t
     block->bytes = block->insns[0].end;
 }
 
-static struct block *find(struct engine *engine, uint64_t key)
+struct block *engine_find_block(struct engine *engine, uint64_t key)
 {
     struct block *block = *bucket(engine, key);
     while (block && block->key != key)
@@ -280,7 +280,7 @@ static struct block *lookup(struct cpu *cpu, uint64_t linear)
             return NULL;
         }
     }
-    struct block *block = find(cpu->engine, block_key(cpu->fetch_page, linear, cpu->code_bytes));
+    struct block *block = engine_find_block(cpu->engine, block_key(cpu->fetch_page, linear, cpu->code_bytes));
     return block ? block : make(cpu, cpu->fetch_page, linear);
 }
 

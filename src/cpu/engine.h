@@ -101,6 +101,9 @@ void engine_destroy(struct engine *engine);
 /* Makes `cpu` run on this engine (cpu->engine, cpu->memory). */
 void engine_add_cpu(struct engine *engine, struct cpu *cpu);
 
+/* The block with this key; NULL: none is decoded. */
+struct block *engine_find_block(struct engine *engine, uint64_t key);
+
 /* Drops all blocks. Not while a block runs. */
 void engine_flush_blocks(struct engine *engine);
 

@@ -39,7 +39,8 @@ void compile_call(struct compile *c, const uint8_t *piece)
 
 void compile_fallback(struct compile *c)
 {
-    compile_call(c, c->insn->attributes & SETS_RIP ? c->translator->jump : c->translator->fallback);
+    c->left = c->insn->attributes & (SETS_RIP | ENDS_BLOCK);
+    compile_call(c, c->left ? c->translator->jump : c->translator->fallback);
 }
 
 void compile_fixup(struct compile *c)
@@ -271,7 +272,8 @@ static void compile_insn(struct compile *c)
         c->fip.any = false;
     }
     bool lowered = branch ? lower_branch(c)
-                          : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_avx(c) || lower_x87(c);
+                          : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_avx(c)
+                                || lower_x87(c) || lower_system(c);
     if (lowered) {
         memory_finish(c);
         return;
@@ -291,10 +293,10 @@ static void compile_parts(struct compile *c)
         compile_insn(c);
     }
     c->number = c->count - 1u;
-    if (!(c->insn->attributes & SETS_RIP)) {
+    if (!c->left && !(c->insn->attributes & SETS_RIP)) {
         block_store_fip(c, &c->fip);
         compile_fixup(c);
-        compile_edge(c, -1, insn_end(c), c->insn->attributes & ENDS_BLOCK);
+        compile_edge(c, -1, insn_end(c), false);
     }
 }
 

@@ -16,7 +16,7 @@ static const struct block *successor(const struct compile *c, const struct block
     return NULL;
 }
 
-static bool fits(const struct compile *c, const struct block *block, uint64_t rip)
+static bool fits(const struct compile *c, const struct block *block, uint64_t rip, bool again)
 {
     uint64_t distance = kind_linear(c->kind, rip) ^ kind_linear(c->kind, c->parts[0].rip);
     if (!block || distance >> PAGE_SHIFT || block->second_page != PHYSMEM_MMIO)
@@ -24,7 +24,7 @@ static bool fits(const struct compile *c, const struct block *block, uint64_t ri
     for (unsigned i = 0; i < c->part_count; i++)
         if (c->parts[i].block == block)
             return false;
-    return c->count + block->count <= INSNS_MAXIMUM && !block->translation;
+    return c->count + block->count <= INSNS_MAXIMUM && (again || !block->translation);
 }
 
 static void add(struct compile *c, const struct block *block, uint64_t rip)
@@ -48,7 +48,7 @@ static bool extend(struct compile *c)
     if (insn->attributes & SETS_RIP) {
         if (!branch_continues(c, insn, next, &target, &fallthrough))
             return false;
-    } else if (insn->attributes & ENDS_BLOCK) {
+    } else if (insn->attributes & ENDS_BLOCK && !system_continues(insn)) {
         return false;
     }
     if (c->kind->code_bytes != 8)
@@ -62,7 +62,8 @@ static bool extend(struct compile *c)
             target = next;
         }
     }
-    if (!fits(c, to, target))
+    /* STI needs what follows it. */
+    if (!fits(c, to, target, !(insn->attributes & SETS_RIP)))
         return false;
     add(c, to, target);
     return true;

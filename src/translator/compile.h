@@ -142,6 +142,7 @@ struct compile {
     struct translation *translation;
     struct part parts[PARTS_MAXIMUM];
     unsigned part_count, count; /* blocks, instructions in all */
+    bool left;                /* the code of the last instruction has gone elsewhere */
     const struct insn *insns[INSNS_MAXIMUM];
     uint8_t part_of[INSNS_MAXIMUM];
     /* The current instruction, and the block that it is in */
@@ -272,6 +273,11 @@ bool lower_repeated(struct compile *c);
  * whether it may also not jump. */
 bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target,
                       bool *fallthrough);
+
+/* system.c: the same. Some end their block, and translated code can still go on
+ * behind them in the page. */
+bool lower_system(struct compile *c);
+bool system_continues(const struct insn *insn);
 
 /* chain.c: fills c->parts and c->insns from `block` at `rip` on. */
 void chain_make(struct compile *c, const struct block *block, uint64_t rip);

@@ -113,6 +113,11 @@ static inline unsigned translator_jump_slot(uint64_t rip)
     return (rip ^ rip >> 12) & (TRANSLATED_JUMPS - 1);
 }
 
+/* What translated code does at RIP, where it found nothing to go on with: the
+ * host address of a translation, or 0. `edge` != 0: the direct jump that led there
+ * is linked. (translator.c) */
+uint64_t translator_search(struct cpu *cpu, struct translator *translator, uint32_t edge);
+
 /* host.c */
 
 /* Fills host_features. */

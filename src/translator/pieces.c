@@ -107,7 +107,7 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     return LEAVE_NOT;
 }
 
-/* Runs an instruction that sets RIP; a repeated string instruction that has more
+/* Runs an instruction that sets RIP or is the last of its block; a repeated string instruction that has more
  * to do again while the slice lasts. */
 static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct site *site)
 {
@@ -125,6 +125,8 @@ static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct sit
             cpu->s.gpr[RIP] = start;
             return leave_at(cpu, site, site->insn, LEAVE_FAULT);
         }
+        if (!(insn->attributes & SETS_RIP))
+            cpu->s.gpr[RIP] = insn_next(cpu, insn);
         if (cpu->attention || cpu->block_end != block_watch(block) || kind_now(t, cpu) == KIND_NONE) {
             pieces_flags_to_home(cpu);
             return leave_at(cpu, site, block->count, LEAVE_HANDLER);
@@ -431,6 +433,16 @@ static uint8_t *x87_piece(struct emitter *e)
     return start;
 }
 
+/* What store_vectors and store_x87 took out of the host's registers for a while. */
+static void load_again(struct emitter *e, int32_t above)
+{
+    load_vectors_again(e, above);
+    emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.x87), above), 2);
+    uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
+    load_x87(e, above);
+    emit_patch(over, e->at);
+}
+
 /* What a piece does after its function: PIECE_AGAIN is PIECE_GO_ON with the XMM
  * registers and the x87's state back where they were. */
 enum piece { PIECE_GO_ON, PIECE_AGAIN, PIECE_LOAD, PIECE_JUMP };
@@ -455,13 +467,8 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     emit_alu_constant(e, ALU_ADD, 8, operand_register(VCPU), 8);
     emit_test(e, 8, operand_register(HOST_RAX), HOST_RAX);
     uint8_t *leaves = emit_jump_if(e, CONDITION_NE, NULL);
-    if (again) {
-        load_vectors_again(e, 8);
-        emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.x87), 8), 2);
-        uint8_t *over = emit_jump_if(e, CONDITION_NE, NULL);
-        load_x87(e, 8);
-        emit_patch(over, e->at);
-    }
+    if (again)
+        load_again(e, 8);
     load_registers(e, 8);
     if (piece == PIECE_LOAD)
         emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
@@ -490,6 +497,32 @@ static uint8_t *leave_piece(struct emitter *e, unsigned reason)
     return start;
 }
 
+/* A jump to the block at RIP found nothing there: looks for its translation, and
+ * leaves if there is none. SCRATCH: the edge. Flags are at home. Only what the
+ * function may spoil is stored for it. */
+static void search_piece(struct emitter *e, const struct translator *t, unsigned reason)
+{
+    static const uint8_t spoiled[] = { RAX, RCX, RDX, RSI, RDI, R8, R9 };
+    for (unsigned i = 0; i < sizeof spoiled; i++)
+        emit_store(e, 8, block_state_operand(spoiled[i], 0), host_of(spoiled[i]));
+    store_vectors(e, 0, true);
+    store_x87(e, 0, 2);
+    emit_load(e, 8, HOST_RDI, operand_register(VCPU));
+    emit_constant(e, HOST_RSI, (uintptr_t)t);
+    emit_load(e, 4, HOST_RDX, operand_register(SCRATCH));
+    emit_constant(e, HOST_RAX, (uintptr_t)translator_search);
+    emit_bytes(e, 0xd0ff, 2); /* CALL RAX */
+    emit_load(e, 8, SCRATCH2, operand_register(HOST_RAX));
+    load_again(e, 0);
+    for (unsigned i = 0; i < sizeof spoiled; i++)
+        emit_load(e, 8, host_of(spoiled[i]), block_state_operand(spoiled[i], 0));
+    emit_test(e, 8, operand_register(SCRATCH2), SCRATCH2);
+    uint8_t *leaves = emit_jump_if(e, CONDITION_E, NULL);
+    emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
+    emit_patch(leaves, e->at);
+    leave_piece(e, reason);
+}
+
 void pieces_make(struct translator *t)
 {
     struct emitter e = { t->write, t->write + t->bytes - 64, t->run - t->write };
@@ -507,10 +540,11 @@ void pieces_make(struct translator *t)
     t->leave_check = leave_piece(&e, LEAVE_BUDGET);
     t->leave_link = e.at;
     emit_store(&e, 4, IN_VCPU(translated.edge), SCRATCH);
-    leave_piece(&e, LEAVE_LINK);
+    search_piece(&e, t, LEAVE_LINK);
     t->miss = e.at;
     emit_store(&e, 8, block_state_operand(RIP, 0), SCRATCH);
-    leave_piece(&e, LEAVE_MISS);
+    emit_constant(&e, SCRATCH, 0);
+    search_piece(&e, t, LEAVE_MISS);
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
     t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
     t->vectors = vectors_piece(&e);

@@ -35,10 +35,10 @@ char *translator_report(const struct translator *translator)
     int at = snprintf(text, REPORT_BYTES,
                       "translated: %" PRIu64 " blocks, %" PRIu64 " bytes of guest code to %" PRIu64
                       " of host code, %" PRIu64 " flushes\n"
-                      "entered %" PRIu64 " times; %" PRIu64 " jumps linked; %" PRIu64
+                      "entered %" PRIu64 " times; %" PRIu64 " jumps linked, %" PRIu64 " found; %" PRIu64
                       " slow paths, %" PRIu64 " fallbacks\n",
                       s->blocks, s->guest_bytes, s->host_bytes, s->flushes, s->entries, s->links,
-                      s->slow_paths, s->fallbacks);
+                      s->searches, s->slow_paths, s->fallbacks);
     at += snprintf(text + at, (size_t)(REPORT_BYTES - at),
                    "left for: budget %" PRIu64 ", no translation %" PRIu64 ", fault %" PRIu64
                    ", indirect jump %" PRIu64 ", handler %" PRIu64 "\n",

@@ -218,13 +218,52 @@ static bool translatable(const struct kind *kind, const struct block *block)
     return kind->code_bytes == 8 && block->second_page == PHYSMEM_MMIO && block->key != BLOCK_KEY_NONE;
 }
 
+static struct translation *translation_of(const struct block *block, uint64_t rip, unsigned index,
+                                          unsigned kind)
+{
+    struct translation *found = block->translation;
+    while (found && !(found->rip == rip && found->index == index && found->kind == kind))
+        found = found->next;
+    return found;
+}
+
+/* It may be entered at once, and jumped to. */
+static void note_entry(struct translator *t, struct cpu *cpu, const struct translation *translation)
+{
+    note_code_page(cpu, translation);
+    cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
+        = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
+    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
+}
+
+uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t edge)
+{
+    uint64_t rip = cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump comes with more */
+    unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
+    uint64_t linear = kind_linear(&t->kinds[kind], rip);
+    const struct tlb_entry *entry = memory_tlb_entry(cpu, linear);
+    if (kind == KIND_NONE || entry->exec_tag != (linear & ~(uint64_t)PAGE_MASK))
+        return 0;
+    const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
+    uint32_t page = (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
+    struct block *block = engine_find_block(t->engine, block_key(page, linear, cpu->code_bytes));
+    struct translation *found = block ? translation_of(block, rip, index, kind) : NULL;
+    if (!found)
+        return 0;
+    note_entry(t, cpu, found);
+    if (edge && !full(t))
+        link_edge(t, &t->edges[edge], block, found);
+    t->statistics.searches++;
+    return (uintptr_t)translator_running(t, found->entry);
+}
+
 static struct translation *find_translation(struct translator *t, struct cpu *cpu, struct block *block)
 {
     uint64_t rip = cpu->s.gpr[RIP];
     unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
-    for (struct translation *found = block->translation; found; found = found->next)
-        if (found->rip == rip && found->index == index && found->kind == kind)
-            return found;
+    struct translation *found = translation_of(block, rip, index, kind);
+    if (found)
+        return found;
     if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block))
         return NULL;
     /* The chain that is made looks at the heat: a loop's head must not seem cold. */
@@ -246,15 +285,12 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     struct translation *translation = find_translation(t, cpu, block);
     if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;
-    note_code_page(cpu, translation);
+    note_entry(t, cpu, translation);
     const struct edge *edge = &t->edges[pending];
     if (pending && edge->target == translation->rip && edge->index == translation->index
         && edge->kind == translation->kind)
         link_edge(t, &t->edges[pending], block, translation);
-    cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
-        = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     pieces_flags_to_home(cpu);
-    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
     cpu->translated.vectors = cpu->translated.x87 = 0;
     cpu->translated.host_mxcsr = __builtin_ia32_stmxcsr();
     cpu->translated.host_fcw = FCW_DEFAULT;

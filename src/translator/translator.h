@@ -23,6 +23,7 @@ struct translator_statistics {
     uint64_t entries;                         /* from the run loop into translated code */
     uint64_t leaves[8];                       /* and back, by reason */
     uint64_t links, fallbacks, slow_paths;
+    uint64_t searches;                        /* jumps that went on after a look for their target */
 };
 
 /* Whether this host has what translated code needs (x86-64 with BMI2). */

@@ -509,7 +509,17 @@ static inline void phrase_string(struct code *code)
 static inline void phrase_flags(struct code *code)
 {
     struct fuzz *fuzz = code->fuzz;
-    switch (fuzz_below(fuzz, 6)) {
+    switch (fuzz_below(fuzz, 9)) {
+    case 6:
+        code_text(code, "9c 58"); /* pushf; pop ax */
+        break;
+    case 7:
+        code_text(code, "0f 01 f8"); /* swapgs */
+        code_text(code, fuzz_one_in(fuzz, 2) ? "65 8b 03" : "0f 01 f8"); /* mov eax, gs:[...] */
+        break;
+    case 8:
+        code_text(code, fuzz_one_in(fuzz, 2) ? "0f 01 cb" : "0f 01 ca"); /* stac, clac */
+        break;
     case 0:
         code_text(code, "fb f4"); /* sti; hlt */
         break;
