@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/parse.h"
+#include "debug/listing.h"
 #include "host/process.h"
 #include "util/bits.h"
 
@@ -514,6 +515,44 @@ int set_engine(struct options *options, const char *option, const char *value, s
         return error_set(error, ERROR_USAGE, "%s %s: the engines are interp, jit, auto and check", option, value);
     if (options->command != COMMAND_RUN)
         return error_set(error, ERROR_USAGE, "%s %s: only a run can be checked", option, value);
+    return 0;
+}
+
+/* QEMU's names of what is logged; here only the translator's. */
+int set_log_items(struct options *options, const char *option, const char *value, struct error *error)
+{
+    static const struct { const char *name; unsigned what; } items[] = {
+        { "in_asm", LISTING_GUEST }, { "out_asm", LISTING_HOST },
+    };
+    for (const char *at = value;;) {
+        size_t length = strcspn(at, ",");
+        unsigned found = 0;
+        for (unsigned i = 0; i < sizeof items / sizeof *items; i++)
+            if (strlen(items[i].name) == length && strncmp(items[i].name, at, length) == 0)
+                found = items[i].what;
+        if (!found)
+            return error_set(error, ERROR_USAGE, "%s %s: the items are in_asm and out_asm", option, value);
+        options->code_listing |= found;
+        if (!at[length])
+            return 0;
+        at += length + 1;
+    }
+}
+
+int set_log_file(struct options *options, const char *option, const char *value, struct error *error)
+{
+    if (!value[0])
+        return error_set(error, ERROR_USAGE, "%s: the path is empty; name a file", option);
+    options->code_file = value;
+    return 0;
+}
+
+int set_code_cache(struct options *options, const char *option, const char *value, struct error *error)
+{
+    uint64_t mib;
+    if (!parse_number(value, &mib) || mib < 1 || mib > 1024)
+        return error_set(error, ERROR_USAGE, "%s %s: give 1 to 1024 MiB", option, value);
+    options->runner.engine.cache_mib = (uint32_t)mib;
     return 0;
 }
 

@@ -62,6 +62,9 @@ struct options {
     const char *output;     /* record -o */
     const char *trace;      /* the file named without an option */
     struct runner_options runner;
+    unsigned code_listing;  /* LISTING_GUEST | LISTING_HOST */
+    const char *code_file;  /* NULL: standard error */
+    bool perf_map;
     bool quiet;
     bool progress;
     bool isolated;

@@ -262,7 +262,7 @@ static struct console_spec choose_console(const struct options *options, unsigne
     return spec;
 }
 
-int session_open_door(struct session *session, const struct options *options, bool live,
+int session_open_door(struct session *session, struct options *options, bool live,
                       struct error *error)
 {
     bool stdio = false;
@@ -274,6 +274,7 @@ int session_open_door(struct session *session, const struct options *options, bo
         if (session->consoles[unit].raw && !options->quiet)
             fputs("groundhog: Ctrl-A x ends the run\r\n", stderr);
     }
+    TRY(watch_open(&session->watch, options, error));
     session->quiet = options->quiet;
     session->started = host_seconds();
     session->progress = options->progress && terminal_is_output(STDERR_FILENO);
@@ -298,6 +299,7 @@ void session_close(struct session *session)
             console_close(&session->consoles[unit]);
     own_line(session);
     terminal_restore();
+    watch_close(session->watch);
     for (unsigned i = 0; i < session->file_count; i++)
         host_file_close(&session->files[i]);
     session->file_count = 0;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cli/options.h"
+#include "cli/watch.h"
 #include "host/console.h"
 #include "host/file.h"
 #include "replay/door.h"
@@ -22,6 +23,7 @@ struct session {
     unsigned file_count;
     struct console consoles[SESSION_CONSOLES]; /* by output unit of door.h */
     struct door door;
+    struct watch *watch;     /* of translated code; NULL: none */
     double started;          /* host seconds */
     bool quiet;              /* no notices */
     bool progress;
@@ -43,8 +45,9 @@ int session_open_files(struct session *session, struct description *description,
 int session_open_recorded_files(struct session *session, const struct options *options,
                                 struct description *description, struct error *error);
 
-/* Opens the consoles and fills in session->door. `live`: inputs are taken. */
-int session_open_door(struct session *session, const struct options *options, bool live,
+/* Opens the consoles and what -d and --perf-map write, and fills in session->door and
+ * options->runner.engine.watch. `live`: inputs are taken. */
+int session_open_door(struct session *session, struct options *options, bool live,
                       struct error *error);
 
 /* Wipes out the progress line; before anything else is printed. */

@@ -225,6 +225,11 @@ static void put_immediate(struct writer *w, const struct shape *shape, unsigned 
         value &= 0xffff;
     unsigned width = width_of(insn, shape);
     uint64_t cut = value & bits_ones(width ? width : 8);
+    char name[64];
+    if (w->names && w->names->address && width >= 4 && w->names->address(w->names->context, cut, name, sizeof name)) {
+        put(w, "%s", name);
+        return;
+    }
     if (width == 8 && (int64_t)value < 0 && (int64_t)value >= -0x10000)
         put(w, "-0x%" PRIx64, -value);
     else

@@ -18,7 +18,7 @@
  * shown. Both may be NULL. */
 struct disassembly_names {
     const void *context;
-    /* A target of a branch, an operand at a fixed address. */
+    /* A target of a branch, an operand at a fixed address, an immediate of 4 or 8 bytes. */
     bool (*address)(const void *context, uint64_t address, char *to, size_t size);
     /* What stands at base + disp (without an index: the whole operand). */
     bool (*field)(const void *context, unsigned base, int64_t disp, char *to, size_t size);

@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 double host_seconds(void)
 {
@@ -14,6 +15,11 @@ double host_seconds(void)
 int64_t host_date(void)
 {
     return (int64_t)time(NULL);
+}
+
+int host_process_number(void)
+{
+    return (int)getpid();
 }
 
 uint64_t host_peak_memory(void)

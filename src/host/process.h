@@ -11,6 +11,8 @@
 double host_seconds(void);
 /* Seconds since 1970-01-01 00:00 UTC. */
 int64_t host_date(void);
+/* Of this process, as the system counts. */
+int host_process_number(void);
 /* The most memory that this process has had resident, in bytes. */
 uint64_t host_peak_memory(void);
 

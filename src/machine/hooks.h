@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu/translated.h"
+
 /* What the CPU sees of devices. `address` and `bytes` as noted. */
 enum observation {
     OBSERVE_PORT_READ,  /* address: port, bytes: 1, 2, 4; of F0h by the CPU itself: IGNNE# */
@@ -53,6 +55,7 @@ struct engine_choice {
     enum engine_kind kind;
     bool statistics;      /* print them at the end */
     uint32_t cache_mib;   /* of translated code; 0: 128 */
+    struct translated_watch watch; /* is told of translations; block NULL: nobody */
     uint32_t threshold;   /* runs of a block before it is translated; 0: as the kind says */
     uint32_t check_blocks; /* ENGINE_CHECK: at most so many between comparisons; 0: 1 */
 };

@@ -144,6 +144,8 @@ static int create_translator(struct machine *machine, struct error *error)
     /* A host that lends no executable memory interprets. */
     if (!machine->translator && choice->kind == ENGINE_TRANSLATOR)
         return error_set(error, ERROR_MEMORY, "out of host memory for %zu MiB of translated code", mib);
+    if (machine->translator && choice->watch.block && translator_watch(machine->translator, &choice->watch))
+        return error_set(error, ERROR_MEMORY, "out of host memory to watch the translator");
     return 0;
 }
 

@@ -290,6 +290,7 @@ static void compile_parts(struct compile *c)
         c->linear = kind_linear(c->kind, c->rip);
         c->insn = c->insns[c->number];
         c->row = row_of(c->insn);
+        watch_mark(c, PART_INSN, c->number);
         compile_insn(c);
     }
     c->number = c->count - 1u;
@@ -317,20 +318,31 @@ void block_compile(struct compile *c, uint32_t id)
     translation->looks_at_flags = flags_analyse(c);
     translation->checked = e->at;
     bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */
+    watch_mark(c, PART_CHECKS, 0);
     if (!variant)
         compile_checks(c, id);
     translation->entry = e->at;
+    watch_mark(c, PART_ENTRY, 0);
     emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);
     uint8_t *budget = emit_jump_if(e, CONDITION_S, NULL);
     c->flags = variant ? translation->in : (struct flags_state){ .home = translation->looks_at_flags };
     compile_parts(c);
-    for (unsigned i = 0; i < c->slow_count; i++)
+    for (unsigned i = 0; i < c->slow_count; i++) {
+        watch_mark(c, PART_SLOW, c->slow[i].insn);
         compile_slow_path(c, &c->slow[i]);
+    }
+    watch_mark(c, PART_BUDGET, 0);
     compile_budget_stub(c, budget);
-    for (unsigned i = 0; i < c->exit_count; i++)
+    for (unsigned i = 0; i < c->exit_count; i++) {
+        watch_mark(c, PART_EXIT, i);
         compile_exit_path(c, &c->exits[i]);
-    for (unsigned i = 0; i < c->edge_count; i++)
+    }
+    for (unsigned i = 0; i < c->edge_count; i++) {
+        watch_mark(c, PART_EDGE, i);
         compile_exit(c, &c->edges[i]);
-    for (unsigned i = 0; i < c->fixup_count; i++)
+    }
+    for (unsigned i = 0; i < c->fixup_count; i++) {
+        watch_mark(c, PART_FLAGS, i);
         compile_fixup_path(c, &c->fixups[i]);
+    }
 }

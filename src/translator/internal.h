@@ -5,6 +5,7 @@
 #ifndef TRANSLATOR_INTERNAL_H
 #define TRANSLATOR_INTERNAL_H
 
+#include "cpu/translated.h"
 #include "translator/compile.h"
 #include "translator/translator.h"
 
@@ -98,6 +99,7 @@ struct translator {
     uint16_t kind_slots[KIND_SLOTS]; /* hash table */
     unsigned kind_count;
     struct translator_statistics statistics;
+    struct watch *watch;    /* NULL: nobody wants to know of translations */
 };
 
 typedef uint64_t enter_function(struct cpu *cpu, const void *code);
@@ -150,6 +152,19 @@ void pieces_flags_from_home(struct cpu *cpu);
 
 /* Writes the common pieces to the start of the cache. (pieces.c) */
 void pieces_make(struct translator *translator);
+
+/* watch.c: who is told of translations */
+
+void watch_free(struct translator *translator);
+void watch_begin(struct translator *translator);
+void watch_mark_slow(struct compile *c, enum translated_part part, unsigned number);
+/* What is emitted from here on is for ... */
+static inline void watch_mark(struct compile *c, enum translated_part part, unsigned number)
+{
+    if (c->translator->watch)
+        watch_mark_slow(c, part, number);
+}
+void watch_tell(const struct compile *c);
 
 /* block.c */
 

@@ -111,8 +111,10 @@ static void compile(struct translator *t, struct translation *translation, struc
                          .index = translation->index };
     chain_make(&c, block, translation->rip);
     translation->count = (uint8_t)c.count;
+    watch_begin(t);
     block_compile(&c, translation->id);
     ASSERT(c.e.at <= c.e.limit);
+    watch_tell(&c);
     t->statistics.blocks++;
     for (unsigned i = 0; i < c.part_count; i++)
         t->statistics.guest_bytes += c.parts[i].block->bytes;
@@ -374,6 +376,7 @@ void translator_destroy(struct translator *t)
     free(t->edges);
     free(t->sites);
     free(t->row_fallbacks);
+    watch_free(t);
     free(t);
 }
 

@@ -16,6 +16,7 @@
 
 struct engine;
 struct translator;
+struct translated_watch;
 
 struct translator_statistics {
     uint64_t blocks, host_bytes, guest_bytes; /* translated so far */
@@ -34,6 +35,10 @@ bool translator_available(void);
  * host has no memory. */
 struct translator *translator_create(struct engine *engine, size_t cache_bytes, uint32_t threshold);
 void translator_destroy(struct translator *translator);
+
+/* Has `to` (copied) told of each translation from now on; at most once. 0, or -1:
+ * the host has no memory. (watch.c) */
+int translator_watch(struct translator *translator, const struct translated_watch *to);
 
 const struct translator_statistics *translator_statistics(const struct translator *translator);
 
