@@ -65,7 +65,7 @@ struct cpu_bus {
 
 /* What translated code keeps at fixed places beside the state. All of it is
  * without meaning between two runs of translated code. */
-#define TRANSLATED_JUMPS 4096
+#define TRANSLATED_JUMPS 16384
 #define TRANSLATED_GROUPS 16
 struct translated {
     uint64_t host_stack;    /* of the caller */
