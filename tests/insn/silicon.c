@@ -23,6 +23,7 @@ struct options {
     int64_t only;
     const char *row;
     bool vex, verbose;
+    bool translated;
 };
 
 struct item {
@@ -239,11 +240,13 @@ static void parse_options(int argc, char **argv)
             options.row = value, i++;
         else if (!strcmp(argv[i], "--vex"))
             options.vex = true;
+        else if (!strcmp(argv[i], "--translated"))
+            options.translated = true;
         else if (!strcmp(argv[i], "--verbose"))
             options.verbose = true;
         else {
             fprintf(stderr, "usage: silicon [--cases N] [--seed S] [--row NAME] [--case I] [--vex]"
-                            " [--verbose]\n");
+                            " [--translated] [--verbose]\n");
             exit(2);
         }
     }
@@ -260,6 +263,10 @@ int main(int argc, char **argv)
     host_outcomes = host_shared(BATCH * sizeof *host_outcomes);
     guest_outcomes = host_shared(BATCH * sizeof *guest_outcomes);
     guest_open();
+    if (options.translated && !guest_translate()) {
+        printf("this host runs no translated code\n");
+        return 77;
+    }
     coverage_open();
     choose_rows();
     run_all();
@@ -268,5 +275,7 @@ int main(int argc, char **argv)
     report_failed_rows();
     printf("%u cases agree (%u completed, %u faulted), %u differ, %u skipped\n",
            completed + faulted - failures, completed, faulted, failures, skipped);
+    if (options.translated)
+        printf("%llu runs of translated code\n", (unsigned long long)guest_translations());
     return failures != 0;
 }

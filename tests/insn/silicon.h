@@ -102,6 +102,9 @@ void guest_open(void);
 void guest_run(const struct test_case *test, struct outcome *outcome);
 /* Decodes test->bytes with the interpreter's decoder. */
 struct insn;
+/* From now on cases run translated where they can be; false: not on this host. */
+bool guest_translate(void);
+uint64_t guest_translations(void);
 const struct insn *guest_decode(const struct test_case *test);
 /* The row of an instruction; a nameless one of what is undefined. */
 struct opcode_row;

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cpu/cpu.h"
 #include "cpu/decode.h"
@@ -14,6 +15,8 @@
 #include "cpu/flags.h"
 #include "cpu/memory.h"
 #include "cpu/opcode.h"
+#include "cpu/translated.h"
+#include "translator/translator.h"
 
 /* Physical pages. */
 enum { PAGE_PML4 = 1, PAGE_PDPT, PAGE_PD, PAGE_CODE_PT, PAGE_DATA_PT, PAGE_CODE, PAGE_DATA,
@@ -29,6 +32,7 @@ static struct cpu_model model;
 static struct engine *engine;
 static struct cpu *cpu;
 static unsigned cases;
+static uint64_t translations; /* cases that ran translated */
 
 static void entry_set(unsigned table, unsigned index, uint64_t value)
 {
@@ -79,10 +83,9 @@ void guest_open(void)
         exit(2);
     }
     engine = engine_create(&memory, &model);
-    cpu = aligned_alloc(64, (sizeof *cpu + 63) / 64 * 64);
+    cpu = cpu_allocate(sizeof *cpu);
     if (!engine || !cpu)
         exit(2);
-    memset(cpu, 0, sizeof *cpu);
     cpu->model = &model;
     cpu->bus.port_read = bus_nothing;
     cpu->bus.notice = bus_notice;
@@ -224,6 +227,65 @@ static int run(const struct insn *insn)
     return 0;
 }
 
+/* The host's side, which is forked, is not to find memory where there is none. */
+static void hide_cache(void *context, const struct translated_block *block)
+{
+    static bool hidden;
+    (void)context;
+    if (!hidden)
+        madvise((void *)(uintptr_t)block->cache, (size_t)(block->cache_end - block->cache), MADV_DONTFORK);
+    hidden = true;
+}
+
+bool guest_translate(void)
+{
+    struct translator *translator = translator_available() ? translator_create(engine, 8 << 20, 1) : NULL;
+    return translator && translator_watch(translator, &(struct translated_watch){ NULL, hide_cache }) == 0;
+}
+
+uint64_t guest_translations(void)
+{
+    return translations;
+}
+
+/* The same as translated code, behind an instruction that makes CF what it is (so
+ * that flags are live in the host's). -1: it cannot be translated. */
+static int run_translated(const struct test_case *test)
+{
+    static _Alignas(64) uint8_t made[sizeof(struct block) + 2 * sizeof(struct insn)];
+    struct block *block = (struct block *)(void *)made;
+    uint64_t start = cpu->s.gpr[RIP];
+    bool leads = cases & 1;
+    uint8_t lead = cpu->s.rflags & FLAG_CF ? 0xf9 : 0xf8; /* STC, CLC */
+    memset(made, 0, sizeof made);
+    if (leads) /* not in memory, where the case may look at it */
+        decode(&engine->decoder, test->code_bytes, &lead, 1, 0, &block->insns[0]);
+    decode(&engine->decoder, test->code_bytes, test->bytes, sizeof test->bytes, leads, &block->insns[leads]);
+    *block = (struct block){ .key = block_key(PAGE_CODE, start - leads, test->code_bytes), .page = PAGE_CODE,
+                             .second_page = PHYSMEM_MMIO, .count = (uint16_t)(1 + leads),
+                             .bytes = (uint16_t)(test->length + leads),
+                             .successor = { &engine->none, &engine->none } }; /* keeps insns */
+    cpu->s.gpr[RIP] = start - leads;
+    cpu->attention = false;
+    for (;;) {
+        cpu->budget = cpu->remaining = block->count;
+        uint64_t at = cpu->s.gpr[RIP];
+        switch (engine->translator.run(engine->translator.context, cpu, block)) {
+        case TRANSLATED_NOT: cpu->s.gpr[RIP] = start; return -1;
+        case TRANSLATED_FAULT: translations++; return CPU_FAULT;
+        case TRANSLATED_RAN: break;
+        }
+        if (cpu->s.gpr[RIP] == at && cpu->remaining == block->count) {
+            block->translation = NULL; /* the cache was full */
+            continue;
+        }
+        translations++;
+        if (cpu->s.gpr[RIP] != start || !(block->insns[leads].attributes & STRING))
+            return 0;
+        return run(guest_decode(test)); /* iterations that are left: the handler's */
+    }
+}
+
 void guest_run(const struct test_case *test, struct outcome *outcome)
 {
     const struct machine_state *before = &test->before;
@@ -244,7 +306,9 @@ void guest_run(const struct test_case *test, struct outcome *outcome)
     if (++cases % 3 == 0)
         mmu_flush(cpu);
 
-    int fault = run(&insn);
+    int fault = engine->translator.context ? run_translated(test) : -1;
+    if (fault < 0)
+        fault = run(&insn);
     memset(outcome, 0, offsetof(struct outcome, after));
     outcome->ran = true;
     outcome->vector = fault ? cpu->exception.vector : VECTOR_NONE;
