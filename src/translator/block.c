@@ -212,9 +212,8 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     compile_unit_paths(c, slow);
     if (!slow->from[0])
         return;
-    for (unsigned i = 0; i < 3; i++)
-        if (slow->from[i])
-            emit_patch(slow->from[i], e->at);
+    for (unsigned i = 0; slow->from[i]; i++)
+        emit_patch(slow->from[i], e->at);
     c->flags = slow->before;
     if (slow->needed)
         flags_save(c, &c->flags);
@@ -224,7 +223,7 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     emit_call(e, slow->load   ? c->translator->slow_load
                  : sets_rip ? c->translator->jump
                             : c->translator->slow);
-    if (!slow->resume || sets_rip)
+    if (!slow->resume || (sets_rip && !slow->load))
         return; /* a branch: its handler leaves */
     c->flags = (struct flags_state){ .home = true };
     if (!slow->load && slow->after.live && c->need[slow->insn + 1])

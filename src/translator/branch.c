@@ -1,8 +1,8 @@
 /*
- * Lowering of near branches in 64-bit code, under four- and five-level paging.
+ * Lowering of near branches.
  *
- * Not here: LOOPE, LOOPNE, LOOP and JCXZ with a shorter counter, and branches that a
- * 66 prefix cuts to 16 bits.
+ * Not here, and so run by their handlers: LOOPE and LOOPNE, branches of 64-bit
+ * code that a 66 prefix cuts to 16 bits, targets outside of CS, far transfers.
  */
 #include "translator/compile.h"
 
@@ -12,15 +12,20 @@ static unsigned unused_bits(const struct compile *c)
     return c->kind->la57 ? 7 : 16;
 }
 
-static bool canonical(const struct compile *c, uint64_t linear)
+/* Whether CS has the offset: canonical, or within its limit. */
+static bool target_fits(const struct compile *c, uint64_t target)
 {
     unsigned unused = unused_bits(c);
-    return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
+    if (c->kind->code_bytes != 8)
+        return target <= c->kind->cs_limit;
+    return (uint64_t)((int64_t)(target << unused) >> unused) == target;
 }
 
 static uint64_t branch_target(const struct compile *c)
 {
-    return insn_end(c) + c->insn->imm;
+    uint64_t target = insn_end(c) + c->insn->imm;
+    unsigned bytes = c->insn->operand_bytes;
+    return bytes == 8 ? target : target & bits_ones(bytes);
 }
 
 /* Bits of translated.flags for the conditions that one TEST can tell; 0: none. */
@@ -35,7 +40,7 @@ static bool lower_conditional(struct compile *c)
     unsigned condition = c->row->opcode & 15;
     uint64_t target = branch_target(c), next = insn_end(c);
     bool last = at_end(c), taken = c->part->taken;
-    if (!canonical(c, target))
+    if (!target_fits(c, target))
         return false;
     struct flags_state *f = &c->flags;
     if (!f->home && f->recipe == RECIPE_NONE)
@@ -60,15 +65,22 @@ static bool lower_conditional(struct compile *c)
     return true;
 }
 
-/* The address in SCRATCH: the slow path if it is not canonical. */
-static void check_canonical(struct compile *c)
+/* The target in SCRATCH: the slow path if CS does not have it. */
+static void check_target(struct compile *c)
 {
     struct emitter *e = &c->e;
-    emit_load(e, 8, SCRATCH2, operand_register(SCRATCH));
-    emit_instruction(e, OP1(0xc1), 8, 7, operand_register(SCRATCH2)); /* SAR */
-    emit_bytes(e, 63 - unused_bits(c), 1);
-    emit_alu_constant(e, ALU_ADD, 8, operand_register(SCRATCH2), 1);
-    emit_alu_constant(e, ALU_CMP, 8, operand_register(SCRATCH2), 1);
+    uint32_t limit = c->kind->cs_limit;
+    if (c->kind->code_bytes == 8) {
+        emit_load(e, 8, SCRATCH2, operand_register(SCRATCH));
+        emit_instruction(e, OP1(0xc1), 8, 7, operand_register(SCRATCH2)); /* SAR */
+        emit_bytes(e, 63 - unused_bits(c), 1);
+        emit_alu_constant(e, ALU_ADD, 8, operand_register(SCRATCH2), 1);
+        emit_alu_constant(e, ALU_CMP, 8, operand_register(SCRATCH2), 1);
+    } else {
+        if (limit >= bits_ones(c->insn->operand_bytes))
+            return;
+        emit_alu_constant(e, ALU_CMP, 4, operand_register(SCRATCH), (int32_t)limit);
+    }
     memory_leave_if(c, CONDITION_A);
     flags_clobbered(c);
 }
@@ -77,14 +89,25 @@ static void push_return(struct compile *c)
 {
     struct emitter *e = &c->e;
     uint64_t address = insn_end(c);
-    struct host_operand top = memory_stack(c, RSP, -8, 8, true);
-    if (address == (uint64_t)(int32_t)address) {
-        emit_store_constant(e, 8, top, (int32_t)address);
+    unsigned width = c->insn->operand_bytes;
+    struct host_operand top = memory_stack(c, RSP, -(int32_t)width, width, true);
+    if (width < 8 || address == (uint64_t)(int32_t)address) {
+        emit_store_constant(e, width, top, (int32_t)address);
     } else {
         emit_constant(e, SCRATCH, address);
         emit_store(e, 8, top, SCRATCH);
     }
-    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -8));
+    stack_move(c, RSP, -(int32_t)width);
+}
+
+/* A target in `from` of the operand size, zero-extended into SCRATCH. */
+static void load_target(struct compile *c, struct host_operand from)
+{
+    unsigned width = c->insn->operand_bytes;
+    if (width == 2)
+        emit_instruction(&c->e, OP2(0xb7), 4, SCRATCH, from); /* MOVZX */
+    else
+        emit_load(&c->e, width, SCRATCH, from);
 }
 
 /* To the target, unless the chain goes on there. */
@@ -98,7 +121,7 @@ static void jump(struct compile *c)
 
 static bool lower_call(struct compile *c)
 {
-    if (!canonical(c, branch_target(c)))
+    if (!target_fits(c, branch_target(c)))
         return false;
     flags_prepare(c, 1u << RSP, true);
     push_return(c);
@@ -109,14 +132,12 @@ static bool lower_call(struct compile *c)
 
 static bool lower_return(struct compile *c, bool release)
 {
-    struct emitter *e = &c->e;
     flags_save(c, &c->flags);
     flags_prepare(c, 1u << RSP, true);
-    struct host_operand top = memory_stack(c, RSP, 0, 8, false);
-    emit_load(e, 8, SCRATCH, top);
-    check_canonical(c);
-    int32_t bytes = 8 + (release ? (int32_t)(c->insn->imm & 0xffff) : 0);
-    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), bytes));
+    int32_t width = c->insn->operand_bytes;
+    load_target(c, memory_stack(c, RSP, 0, (unsigned)width, false));
+    check_target(c);
+    stack_move(c, RSP, width + (release ? (int32_t)(c->insn->imm & 0xffff) : 0));
     compile_fixup(c);
     compile_indirect(c);
     return true;
@@ -132,15 +153,15 @@ static bool lower_indirect(struct compile *c, bool call)
     flags_save(c, &c->flags);
     flags_prepare(c, call ? 1u << RSP : 0, true);
     if (memory)
-        memory_load(c, 8);
+        memory_load(c, insn->operand_bytes);
     else
-        emit_load(e, 8, SCRATCH, guest_operand(insn->rm));
+        load_target(c, guest_operand(insn->rm));
     if (memory && call)
         emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
-    check_canonical(c);
+    check_target(c);
     if (call) {
         push_return(c);
-        emit_load(e, 8, SCRATCH, memory ? IN_VCPU(translated.value) : guest_operand(insn->rm));
+        load_target(c, memory ? IN_VCPU(translated.value) : guest_operand(insn->rm));
     }
     compile_fixup(c);
     compile_indirect(c);
@@ -155,18 +176,16 @@ bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t
     *target = end + insn->imm;
     *fallthrough = row->map == MAP_TWO ? o >= 0x80 && o <= 0x8f : o >= 0x70 && o <= 0x7f;
     bool jumps = row->map == MAP_ONE && (o == 0xe8 || o == 0xe9 || o == 0xeb);
-    return insn->code_bytes == 8 && insn->operand_bytes == 8 && canonical(c, *target)
+    return insn->code_bytes == 8 && insn->operand_bytes == 8 && target_fits(c, *target)
            && ((row->map <= MAP_TWO && *fallthrough) || jumps);
 }
 
 /* LOOP, JRCXZ: over a jump by JRCXZ, so that flags stay as they are. */
-static bool lower_counted(struct compile *c, bool loop)
+static void count_in_rcx(struct compile *c, bool loop)
 {
     struct emitter *e = &c->e;
     uint64_t target = branch_target(c), next = insn_end(c);
     unsigned written = loop ? 1u << RCX : 0;
-    if (c->kind->code_bytes != 8 || c->insn->address_shift || !canonical(c, target))
-        return false;
     flags_prepare(c, written, false);
     if (loop)
         emit_lea(e, 8, HOST_RCX, operand_memory(HOST_RCX, -1));
@@ -175,15 +194,38 @@ static bool lower_counted(struct compile *c, bool loop)
     emit_bytes(e, 0x05e3, 2); /* JRCXZ over 5 bytes */
     compile_edge(c, -1, loop ? target : next, false);
     compile_edge(c, -1, loop ? next : target, false);
+}
+
+/* LOOP and JCXZ, of any address size. */
+static bool lower_counted(struct compile *c, bool loop)
+{
+    unsigned width = (64u - c->insn->address_shift) / 8;
+    struct emitter *e = &c->e;
+    if (!target_fits(c, branch_target(c)))
+        return false;
+    if (width == 8) {
+        count_in_rcx(c, loop);
+        return true;
+    }
+    flags_prepare(c, loop ? 1u << RCX : 0, true);
+    if (loop) {
+        emit_lea(e, width, HOST_RCX, operand_memory(HOST_RCX, -1));
+        flags_overwritten(c, 1u << RCX);
+    }
+    flags_clobbered(c);
+    compile_fixup(c);
+    emit_test(e, width, operand_register(HOST_RCX), HOST_RCX);
+    compile_edge(c, loop ? CONDITION_NE : CONDITION_E, branch_target(c), false);
+    compile_edge(c, -1, insn_end(c), false);
     return true;
 }
 
 bool lower_branch(struct compile *c)
 {
     unsigned o = c->row->opcode, extension = c->insn->modrm >> 3 & 7;
-    if (c->insn->attributes & STRING && c->kind->code_bytes == 8)
+    if (c->insn->attributes & STRING)
         return lower_repeated(c);
-    if (c->insn->operand_bytes != 8)
+    if ((c->insn->operand_bytes == 8) != (c->kind->code_bytes == 8))
         return false;
     if (c->row->map == MAP_TWO)
         return o >= 0x80 && o <= 0x8f && lower_conditional(c);
@@ -193,7 +235,7 @@ bool lower_branch(struct compile *c)
         return lower_conditional(c);
     switch (o) {
     case 0xe9: case 0xeb:
-        if (!canonical(c, branch_target(c)))
+        if (!target_fits(c, branch_target(c)))
             return false;
         jump(c);
         return true;

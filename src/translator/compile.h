@@ -84,8 +84,9 @@ struct pending_fip {
 };
 
 /* Code out of line for one instruction. */
+#define SLOW_JUMPS 4
 struct slow_path {
-    uint8_t *from[3];    /* displacements of jumps to it */
+    uint8_t *from[SLOW_JUMPS + 1]; /* displacements of jumps to it; then NULL */
     uint8_t *resume;
     uint16_t insn;
     uint8_t load;        /* loads only so many bytes: the value comes in SCRATCH, code goes on at `resume` */
@@ -256,6 +257,10 @@ void flags_save(struct compile *c, struct flags_state *flags);
 void flags_load_carry(struct compile *c);
 
 #include "translator/memory.h"
+
+
+/* stack.c: rSP, as wide as the stack is, becomes `from` + distance. */
+void stack_move(struct compile *c, unsigned from, int32_t distance);
 
 /* integer.c, bits.c, vector.c, avx.c, x87.c, branch.c: lower the current instruction, or return false. */
 bool lower_integer(struct compile *c);

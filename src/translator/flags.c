@@ -64,8 +64,9 @@ static bool quiet_one(const struct opcode_row *row, const struct insn *insn)
     if (o < 0x40)
         return (o & 7) < 6;
     switch (o) {
+    case 0x63: return row->mode == OPCODE_MODE_ONLY64; /* else ARPL */
     case 0x9e: case 0x9f: case 0xf5: case 0xf8: case 0xf9: case 0xfc: case 0xfd:
-    case 0x63: case 0x69: case 0x6b: case 0x8d: case 0x90: case 0x98: case 0x99:
+    case 0x40: case 0x48: case 0x69: case 0x6b: case 0x8d: case 0x90: case 0x98: case 0x99:
     case 0xb0: case 0xb8: case 0xc6: case 0xc7: case 0xa8: case 0xa9: case 0xe9: case 0xeb:
         return row->prefix == OPCODE_PREFIX_ANY;
     case 0xf6: case 0xf7: return extension < 6;

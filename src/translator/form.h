@@ -57,4 +57,12 @@ bool lower_shift(struct compile *c);
 /* strings.c: one element */
 bool lower_string(struct compile *c);
 
+/* stack.c: `constant`: of the immediate. */
+bool lower_push(struct compile *c, bool constant);
+bool lower_push_memory(struct compile *c);
+bool lower_push_segment(struct compile *c, unsigned segment);
+bool lower_mov_segment(struct compile *c);
+bool lower_pop(struct compile *c);
+bool lower_leave(struct compile *c);
+
 #endif

@@ -1,6 +1,6 @@
 /*
  * Lowering of general-purpose instructions: the same instruction on the host,
- * with registers and addresses replaced. Here are moves, the stack, bit tests,
+ * with registers and addresses replaced. Here are moves, bit tests,
  * single flags, CMPXCHG and XADD, and the choice by opcode.
  *
  * Not here, and so run by their handlers: BCD, POP to memory.
@@ -76,12 +76,14 @@ static bool lower_lea(struct compile *c)
 {
     const struct insn *insn = c->insn;
     unsigned written = 1u << insn->reg, width = insn->operand_bytes;
-    if (width == 2)
-        return false;
     flags_prepare(c, written, false);
     unsigned host = pinned(insn->reg) ? host_of(insn->reg) : SCRATCH;
-    memory_effective_address(c, host, width);
-    form_leave(c, insn->reg, host);
+    memory_effective_address(c, width == 2 ? SCRATCH : host, width == 2 ? 4 : width);
+    if (width == 2) {
+        emit_store(&c->e, 2, guest_operand(insn->reg), SCRATCH);
+    } else {
+        form_leave(c, insn->reg, host);
+    }
     flags_overwritten(c, written);
     return true;
 }
@@ -242,80 +244,6 @@ static bool lower_bit_memory(struct compile *c, unsigned extension)
     return true;
 }
 
-/* The stack */
-
-static bool lower_push(struct compile *c, bool constant)
-{
-    const struct insn *insn = c->insn;
-    struct emitter *e = &c->e;
-    if (insn->operand_bytes != 8)
-        return false;
-    flags_prepare(c, 1u << RSP, true);
-    struct host_operand top = memory_stack(c, RSP, -8, 8, true);
-    if (constant) {
-        emit_store_constant(e, 8, top, (int32_t)insn->imm);
-    } else {
-        /* The address uses SCRATCH2 only. */
-        unsigned host = form_enter(c, insn->rm, SCRATCH, true, 8);
-        emit_store(e, 8, top, host);
-    }
-    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -8));
-    flags_overwritten(c, 1u << RSP);
-    return true;
-}
-
-static bool lower_push_memory(struct compile *c)
-{
-    struct emitter *e = &c->e;
-    if (c->insn->operand_bytes != 8)
-        return false;
-    flags_prepare(c, 1u << RSP, true);
-    memory_load(c, 8);
-    emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
-    struct host_operand top = memory_stack(c, RSP, -8, 8, true);
-    emit_load(e, 8, SCRATCH, IN_VCPU(translated.value));
-    emit_store(e, 8, top, SCRATCH);
-    emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -8));
-    flags_overwritten(c, 1u << RSP);
-    return true;
-}
-
-static bool lower_pop(struct compile *c)
-{
-    const struct insn *insn = c->insn;
-    struct emitter *e = &c->e;
-    unsigned written = 1u << RSP | 1u << insn->rm;
-    if (insn->operand_bytes != 8)
-        return false;
-    flags_prepare(c, written, true);
-    struct host_operand top = memory_stack(c, RSP, 0, 8, false);
-    unsigned host = pinned(insn->rm) ? host_of(insn->rm) : SCRATCH;
-    if (insn->rm == RSP) {
-        emit_load(e, 8, host, top);
-    } else {
-        emit_load(e, 8, host, top);
-        emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), 8));
-        form_leave(c, insn->rm, host);
-    }
-    flags_overwritten(c, written);
-    return true;
-}
-
-static bool lower_leave(struct compile *c)
-{
-    struct emitter *e = &c->e;
-    unsigned written = 1u << RSP | 1u << RBP;
-    if (c->insn->operand_bytes != 8)
-        return false;
-    flags_prepare(c, written, true);
-    struct host_operand top = memory_stack(c, RBP, 0, 8, false);
-    emit_load(e, 8, SCRATCH, top);
-    emit_lea(e, 8, host_of(RSP), operand_memory(HOST_RBP, 8));
-    emit_load(e, 8, HOST_RBP, operand_register(SCRATCH));
-    flags_overwritten(c, written);
-    return true;
-}
-
 /* Bits in registers */
 static bool lower_bit(struct compile *c, unsigned extension, bool constant)
 {
@@ -379,19 +307,16 @@ static bool lower_direction(struct compile *c, bool down)
     return true;
 }
 
-/* MOV from a segment register */
-static bool lower_mov_selector(struct compile *c)
+/* MOV of the accumulator from or to memory at a constant offset */
+static bool lower_mov_offset(struct compile *c, bool load)
 {
-    const struct insn *insn = c->insn;
-    struct emitter *e = &c->e;
-    struct host_operand selector = IN_VCPU(s.seg[0].selector);
-    selector.disp += (insn->reg & 7) * (int32_t)sizeof(struct segment);
-    bool memory = form_is_memory(c);
-    unsigned written = memory ? 0 : 1u << insn->rm;
-    flags_prepare(c, written, memory);
-    struct host_operand to = memory ? memory_operand(c, 2, true, true) : guest_operand(insn->rm);
-    emit_instruction(e, OP2(0xb7), 4, SCRATCH, selector); /* MOVZX */
-    emit_store(e, memory || insn->operand_bytes == 2 ? 2 : 8, to, SCRATCH);
+    unsigned width = c->insn->operand_bytes, written = load ? 1u << RAX : 0;
+    flags_prepare(c, written, true);
+    struct host_operand operand = memory_operand(c, width, !load, false);
+    if (load)
+        emit_load(&c->e, width, HOST_RAX, operand);
+    else
+        emit_store(&c->e, width, operand, HOST_RAX);
     flags_overwritten(c, written);
     return true;
 }
@@ -401,6 +326,7 @@ static bool lower_two(struct compile *c)
 {
     unsigned o = c->row->opcode;
     switch (o) {
+    case 0xa0: case 0xa8: return lower_push_segment(c, o == 0xa0 ? FS : GS);
     case 0xa3: case 0xab: case 0xb3: case 0xbb:
         return lower_bit(c, o >> 3 & 7, false);
     case 0xba:
@@ -457,15 +383,20 @@ static bool lower_one(struct compile *c)
     if (o < 0x40 && (o & 7) < 6)
         return lower_alu(c);
     switch (o) {
+    case 0x06: case 0x0e: case 0x16: case 0x1e: return lower_push_segment(c, o >> 3);
+    case 0x40: return lower_step(c, true);
+    case 0x48: return lower_step(c, false);
     case 0x80: case 0x81: case 0x82: case 0x83: return lower_alu(c);
     case 0x84: case 0x85: return lower_test(c, false, false);
     case 0xa8: case 0xa9: return lower_test(c, true, true);
     case 0x86: case 0x87: return lower_xchg(c);
     case 0x88: case 0x89: case 0x8a: case 0x8b: return lower_mov(c);
+    case 0x8c: return lower_mov_segment(c);
     case 0x8d: return lower_lea(c);
+    case 0xa0: case 0xa1: return lower_mov_offset(c, true);
+    case 0xa2: case 0xa3: return lower_mov_offset(c, false);
     case 0x90: return c->row->prefix == OPCODE_PREFIX_ANY && lower_xchg_accumulator(c);
-    case 0x63: return c->insn->operand_bytes > 2 && lower_extend(c, OP1(o), 4);
-    case 0x8c: return lower_mov_selector(c);
+    case 0x63: return c->insn->operand_bytes > 2 && c->kind->code_bytes == 8 && lower_extend(c, OP1(o), 4);
     case 0x9e: case 0xf5: case 0xf8: case 0xf9: return lower_flags(c);
     case 0x9f: return lower_lahf(c);
     case 0xfc: return lower_direction(c, false);

@@ -55,9 +55,7 @@ static unsigned in_register(struct compile *c, unsigned guest, unsigned scratch)
 
 static bool no_register(unsigned guest) { return guest == REGISTER_ZERO; }
 
-/* base + index * scale + disp into `reg`, cut to `width` bytes. Uses SCRATCH2
- * when base and index are both in memory. Leaves flags alone. */
-static void sum_address(struct compile *c, unsigned reg, unsigned width)
+void memory_sum(struct compile *c, unsigned reg, unsigned width)
 {
     const struct insn *insn = c->insn;
     struct emitter *e = &c->e;
@@ -80,16 +78,19 @@ static void sum_address(struct compile *c, unsigned reg, unsigned width)
 
 void memory_effective_address(struct compile *c, unsigned reg, unsigned width)
 {
-    if (c->insn->address_shift == 32 && width == 8)
+    unsigned shift = c->insn->address_shift;
+    if (shift == 32 && width == 8)
         width = 4; /* LEA with 67: cut to 32 bits */
-    sum_address(c, reg, width);
+    memory_sum(c, reg, width);
+    if (shift == 48 && width > 2)
+        emit_instruction(&c->e, OP2(0xb7), 4, reg, operand_register(reg)); /* MOVZX */
 }
 
 /* The linear address into SCRATCH. */
 static void linear_address(struct compile *c)
 {
     const struct insn *insn = c->insn;
-    sum_address(c, SCRATCH, insn->address_shift == 32 ? 4 : 8);
+    memory_sum(c, SCRATCH, insn->address_shift == 32 ? 4 : 8);
     if (insn->seg != SEGMENT_FLAT)
         emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
                  operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
@@ -104,8 +105,7 @@ static struct host_operand in_tlb(const struct compile *c, size_t field)
     return operand_indexed(VCPU, SCRATCH2, 0, (int32_t)offset);
 }
 
-/* Of the linear address base + disp: SCRATCH2 becomes the addend. Spoils SCRATCH. */
-static void look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                     unsigned alignment)
 {
     struct emitter *e = &c->e;
@@ -141,13 +141,15 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
                                            unsigned alignment)
 {
     const struct insn *insn = c->insn;
+    if (c->kind->code_bytes != 8)
+        return segmented_operand(c, bytes, write, alignment);
     if (simple(insn)) {
         unsigned base = host_of(insn->base);
-        look_up(c, base, (int32_t)insn->disp, bytes, write, alignment);
+        memory_look_up(c, base, (int32_t)insn->disp, bytes, write, alignment);
         return operand_indexed(SCRATCH2, base, 0, (int32_t)insn->disp);
     }
     linear_address(c);
-    look_up(c, SCRATCH, 0, bytes, write, alignment);
+    memory_look_up(c, SCRATCH, 0, bytes, write, alignment);
     /* The addend survives in SCRATCH2 unless the address needs it. */
     bool both = insn->index < RIP && !pinned(insn->index);
     if (both) {
@@ -199,7 +201,7 @@ struct host_operand memory_at(struct compile *c, unsigned bytes, bool write)
                                                 + c->insn->seg * sizeof(struct segment_access)
                                                 + offsetof(struct segment_access, base))));
     emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH);
-    look_up(c, SCRATCH, 0, bytes, write, 1);
+    memory_look_up(c, SCRATCH, 0, bytes, write, 1);
     emit_load(&c->e, 8, SCRATCH, IN_VCPU(translated.value));
     return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
 }
@@ -248,7 +250,9 @@ void memory_refuse_if(struct compile *c, enum condition condition)
 
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write)
 {
-    look_up(c, host_of(base), disp, bytes, write, 1);
+    if (c->kind->code_bytes != 8)
+        return segmented_stack(c, base, disp, bytes, write);
+    memory_look_up(c, host_of(base), disp, bytes, write, 1);
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
 }
 

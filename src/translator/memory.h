@@ -13,7 +13,8 @@ struct compile;
  * to a slow path that runs the whole instruction. Returns the operand to access,
  * which may use both scratch registers; with `keep` it leaves SCRATCH free. */
 struct host_operand memory_operand(struct compile *c, unsigned bytes, bool write, bool keep);
-/* The same for an access at the pinned guest register `base` + disp. */
+/* The same for an access at the pinned guest register `base` + disp, on the stack;
+ * SCRATCH is free. */
 struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
 /* The same for an access at the offset in SCRATCH, in the operand's segment. */
 struct host_operand memory_at(struct compile *c, unsigned bytes, bool write);
@@ -36,5 +37,16 @@ void memory_load(struct compile *c, unsigned bytes);
 void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
 /* Registers to be told of at the end of the instruction. */
 void memory_finish(struct compile *c);
+/* base + index * scale + disp into `reg`, cut to `width` bytes. Uses SCRATCH2
+ * when base and index are both in memory. Leaves flags alone. */
+void memory_sum(struct compile *c, unsigned reg, unsigned width);
+/* Of the linear address base + disp: SCRATCH2 becomes the addend. Spoils SCRATCH. */
+void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                    unsigned alignment);
+
+/* segmented.c: memory_operand and memory_stack of 16- and 32-bit code; SCRATCH is
+ * free. */
+struct host_operand segmented_operand(struct compile *c, unsigned bytes, bool write, unsigned alignment);
+struct host_operand segmented_stack(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write);
 
 #endif

@@ -2,7 +2,7 @@
  * The translator's cache: which blocks have translations, jumps between them, and
  * what happens when code or mappings change; see translator.h and compile.h.
  *
- * Not translated: 16- and 32-bit code, instructions that cross a page border.
+ * Not translated: instructions that cross a page border or CS's limit.
  */
 #include "translator/translator.h"
 
@@ -215,9 +215,10 @@ static void note_code_page(struct cpu *cpu, const struct translation *translatio
     tlb->code_id[slot] = translation->id;
 }
 
-static bool translatable(const struct kind *kind, const struct block *block)
+static bool translatable(const struct kind *kind, const struct block *block, uint64_t rip)
 {
-    return kind->code_bytes == 8 && block->second_page == PHYSMEM_MMIO && block->key != BLOCK_KEY_NONE;
+    bool fits = kind->code_bytes == 8 || rip + block->bytes - 1 <= kind->cs_limit;
+    return fits && block->second_page == PHYSMEM_MMIO && block->key != BLOCK_KEY_NONE;
 }
 
 static struct translation *translation_of(const struct block *block, uint64_t rip, unsigned index,
@@ -266,7 +267,7 @@ static struct translation *find_translation(struct translator *t, struct cpu *cp
     struct translation *found = translation_of(block, rip, index, kind);
     if (found)
         return found;
-    if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block))
+    if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block, rip))
         return NULL;
     /* The chain that is made looks at the heat: a loop's head must not seem cold. */
     struct translation *made = translate(t, block, rip, index, kind);

@@ -1,9 +1,9 @@
 /*
- * Translates hot decoded blocks of 64-bit code to host code and runs them. The
- * guest cannot tell: at every instruction count the state is the interpreter's.
+ * Translates hot decoded blocks to host code and runs them. The guest cannot
+ * tell: at every instruction count the state is the interpreter's.
  *
- * A translation is made for one linear address, one backing page and one MMU
- * index. Jumps between translations in one page are direct; a jump to another
+ * A translation is made for one linear address, one backing page, one MMU index
+ * and one kind of code (kind.c). Jumps between translations in one page are direct; a jump to another
  * page first compares the page's number with the vCPU's record of code pages
  * (struct tlb, code_id), which is dropped with the TLB entry that it rests on.
  */
