@@ -415,7 +415,7 @@ static void load_x87(struct emitter *e, int32_t above)
  * clear if so. */
 static uint8_t *x87_piece(struct emitter *e)
 {
-    uint8_t *start = e->at, *refused[2];
+    uint8_t *start = e->at, *refused[3];
     struct host_operand scratch = operand_register(SCRATCH);
     emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.cr0), 8));
     emit_alu_constant(e, ALU_AND, 4, scratch, CR0_TS | CR0_EM | CR0_NE);
@@ -425,8 +425,14 @@ static uint8_t *x87_piece(struct emitter *e)
     emit_alu_constant(e, ALU_AND, 4, scratch, (int32_t)(FSW_ES << 16 | FP_EXCEPTIONS));
     emit_alu_constant(e, ALU_CMP, 4, scratch, FP_EXCEPTIONS);
     refused[1] = emit_jump_if(e, CONDITION_NE, NULL);
+    /* Tags other than valid and empty, as after reset, would not come back. */
+    emit_load(e, 4, SCRATCH, in_vcpu(offsetof(struct cpu, s.ftw), 8));
+    emit_rorx(e, SCRATCH2, SCRATCH, 1);
+    emit_alu(e, ALU_XOR, 4, SCRATCH, operand_register(SCRATCH2));
+    emit_alu_constant(e, ALU_AND, 4, scratch, 0x5555);
+    refused[2] = emit_jump_if(e, CONDITION_NE, NULL);
     load_x87(e, 8);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 3; i++)
         emit_patch(refused[i], e->at);
     emit_alu_constant(e, ALU_CMP, 4, in_vcpu(offsetof(struct cpu, translated.x87), 8), 0);
     emit_bytes(e, 0xc3, 1);
