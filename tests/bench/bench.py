@@ -6,7 +6,7 @@
     REPEAT=3            each mode so often, in turn; the least time of each load counts
     CLOCK=cpu           processor time of the emulator instead of time that passed, for a host
                         that others use too
-    ICOUNT=shift=0      QEMU's -icount, also for its record and replay
+    ICOUNT=shift=auto   QEMU's -icount, also for its record and replay
     LIMIT=180           seconds without a sign of life after which a guest hangs
 
 All guests boot the same kernel and initramfs with 512 MiB, one CPU and (as far as QEMU
@@ -35,12 +35,13 @@ COLD_MB = 16 * 1.048576
 LOADS = ["hash", "qsort", "chase", "nbody", "x87", "bytecode", "memcpy", "getppid", "fork", "pipe",
          "faults", "deflate", "cold"]
 # The C library chooses its memcpy by the CPU's features and caches: the same everywhere.
-TUNABLES = "glibc.cpu.hwcaps=-AVX2,-AVX:glibc.cpu.x86_non_temporal_threshold=0x10000000"
+TUNABLES = ("glibc.cpu.hwcaps=-AVX_Fast_Unaligned_Load,-SSSE3,-ERMS:"
+            "glibc.cpu.x86_non_temporal_threshold=0x10000000")
 # Groundhog's default model, less what QEMU 7.2 does not know or would complain about.
 QEMU_CPU = ("qemu64,vendor=GenuineIntel,family=6,model=28,stepping=10,+pclmulqdq,+ssse3,+sse4.1,"
             "+sse4.2,+movbe,+popcnt,+aes,+xsave,+rdrand,+fsgsbase,+smep,+erms,+adx,+smap,"
             "+clflushopt,+umip,+abm,+pdpe1gb,+xsaveopt")
-ICOUNT = os.environ.get("ICOUNT", "shift=0")
+ICOUNT = os.environ.get("ICOUNT", "shift=auto")
 
 # Columns; jit and interp are forced engines, for the load `cold` only.
 MODES = ["native", "run", "record", "replay", "tcg", "icount", "rr-record", "rr-replay", "jit",

@@ -102,40 +102,41 @@ uint64_t load_chase(void)
 #define NBODY_STEPS 1000000
 
 struct body {
-    double at[3], speed[3], mass;
+    double x, y, z, vx, vy, vz, mass;
 };
 
 static void attract(struct body *a, struct body *b, double dt)
 {
-    double way[3], square = 0.01, force;
-    for (unsigned k = 0; k < 3; k++) {
-        way[k] = a->at[k] - b->at[k];
-        square += way[k] * way[k];
-    }
-    force = dt / (square * sqrt(square));
-    for (unsigned k = 0; k < 3; k++) {
-        a->speed[k] -= way[k] * b->mass * force;
-        b->speed[k] += way[k] * a->mass * force;
-    }
+    double x = a->x - b->x, y = a->y - b->y, z = a->z - b->z;
+    double square = x * x + y * y + z * z + 0.01;
+    double force = dt / (square * sqrt(square));
+    a->vx -= x * b->mass * force;
+    a->vy -= y * b->mass * force;
+    a->vz -= z * b->mass * force;
+    b->vx += x * a->mass * force;
+    b->vy += y * a->mass * force;
+    b->vz += z * a->mass * force;
 }
 
 uint64_t load_nbody(void)
 {
     struct body bodies[BODIES];
     for (unsigned i = 0; i < BODIES; i++)
-        bodies[i] = (struct body){
-            {1.5 * i, 2.5 - i, 0.25 * i * i}, {0.1 * i, 0.3, -0.05 * i}, 1.0 / (1 + i)};
+        bodies[i] = (struct body){1.5 * i, 2.5 - i, 0.25 * i * i, 0.1 * i, 0.3, -0.05 * i,
+                                  1.0 / (1 + i)};
     for (unsigned step = 0; step < NBODY_STEPS; step++) {
         for (unsigned i = 0; i < BODIES; i++)
             for (unsigned j = i + 1; j < BODIES; j++)
                 attract(&bodies[i], &bodies[j], 1e-3);
-        for (unsigned i = 0; i < BODIES; i++)
-            for (unsigned k = 0; k < 3; k++)
-                bodies[i].at[k] += 1e-3 * bodies[i].speed[k];
+        for (unsigned i = 0; i < BODIES; i++) {
+            bodies[i].x += 1e-3 * bodies[i].vx;
+            bodies[i].y += 1e-3 * bodies[i].vy;
+            bodies[i].z += 1e-3 * bodies[i].vz;
+        }
     }
     uint64_t result = 0, bits;
     for (unsigned i = 0; i < BODIES; i++) {
-        memcpy(&bits, &bodies[i].at[i % 3], sizeof bits);
+        memcpy(&bits, &bodies[i].x, sizeof bits);
         result = rotate64(result, 9) ^ bits;
     }
     return result;
