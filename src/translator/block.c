@@ -71,11 +71,13 @@ void compile_edge(struct compile *c, int condition, uint64_t target, bool checke
     c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked };
 }
 
-struct host_operand block_code_id(unsigned index, uint64_t linear)
+void block_compare_page(struct emitter *e, const struct translation *translation)
 {
-    size_t offset = offsetof(struct cpu, tlbs) + index * sizeof(struct tlb)
-                    + offsetof(struct tlb, code_id) + tlb_slot(linear) * sizeof(uint32_t);
-    return operand_memory(VCPU, (int32_t)offset);
+    size_t offset = offsetof(struct cpu, tlbs) + translation->index * sizeof(struct tlb)
+                    + offsetof(struct tlb, code_id)
+                    + tlb_slot(translation->linear) * sizeof(uint32_t);
+    emit_instruction(e, OP1(0x81), 4, ALU_CMP, operand_memory(VCPU, (int32_t)offset));
+    emit_bytes(e, translation->id, 4);
 }
 
 static struct host_operand jump_table(const struct compile *c)
@@ -102,7 +104,7 @@ void compile_indirect(struct compile *c)
 
 /* Entry for indirect jumps: is this the block at the address, and the page
  * still where it was? */
-static void compile_checks(struct compile *c, uint32_t id)
+static void compile_checks(struct compile *c)
 {
     struct emitter *e = &c->e;
     uint64_t target = kind_target(c->translator, c->translation->kind, c->translation->rip);
@@ -114,8 +116,7 @@ static void compile_checks(struct compile *c, uint32_t id)
         emit_alu(e, ALU_CMP, 8, SCRATCH, operand_register(SCRATCH2));
     }
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
-    emit_instruction(e, OP1(0x81), 4, ALU_CMP, block_code_id(c->index, c->translation->linear));
-    emit_bytes(e, id, 4);
+    block_compare_page(e, c->translation);
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
 }
 
@@ -161,19 +162,24 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
     emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
 }
 
-/* The handler does this instruction, and the interpreter goes on. */
-static void compile_refused(struct compile *c, const struct slow_path *slow)
+/* Calls `piece` for the instruction of a slow path, as if before it. */
+static void slow_call(struct compile *c, const struct slow_path *slow, const uint8_t *piece)
 {
-    struct emitter *e = &c->e;
-    const struct insn *insn = c->insns[slow->insn];
     c->flags = slow->before;
     if (slow->needed)
         flags_save(c, &c->flags);
     block_store_fip(c, &slow->fip);
-    emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
-    emit_call(e, c->translator->fallback);
+    emit_constant(&c->e, SCRATCH, add_site(c, slow->insn, slow->load, true));
+    emit_call(&c->e, piece);
+}
+
+/* The handler does this instruction, and the interpreter goes on. */
+static void compile_refused(struct compile *c, const struct slow_path *slow)
+{
+    struct emitter *e = &c->e;
+    slow_call(c, slow, c->translator->fallback);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), (int32_t)(c->count - slow->insn - 1));
-    c->insn = insn;
+    c->insn = c->insns[slow->insn];
     c->rip = c->parts[c->part_of[slow->insn]].rip;
     block_store_rip(c, insn_end(c));
     emit_jump(e, c->translator->leave_check);
@@ -214,15 +220,9 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
         return;
     for (unsigned i = 0; slow->from[i]; i++)
         emit_patch(slow->from[i], e->at);
-    c->flags = slow->before;
-    if (slow->needed)
-        flags_save(c, &c->flags);
-    block_store_fip(c, &slow->fip);
-    emit_constant(e, SCRATCH, add_site(c, slow->insn, slow->load, true));
+    const struct translator *t = c->translator;
     bool sets_rip = c->insns[slow->insn]->attributes & SETS_RIP;
-    emit_call(e, slow->load   ? c->translator->slow_load
-                 : sets_rip ? c->translator->jump
-                            : c->translator->slow);
+    slow_call(c, slow, slow->load ? t->slow_load : sets_rip ? t->jump : t->slow);
     if (!slow->resume || (sets_rip && !slow->load))
         return; /* a branch: its handler leaves */
     c->flags = (struct flags_state){ .home = true };
@@ -310,7 +310,7 @@ static void compile_fixup_path(struct compile *c, const struct compile_fixup *fi
     emit_jump(e, c->translator->leave_check);
 }
 
-void block_compile(struct compile *c, uint32_t id)
+void block_compile(struct compile *c)
 {
     struct emitter *e = &c->e;
     struct translation *translation = c->translation;
@@ -319,7 +319,7 @@ void block_compile(struct compile *c, uint32_t id)
     bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */
     watch_mark(c, PART_CHECKS, 0);
     if (!variant)
-        compile_checks(c, id);
+        compile_checks(c);
     translation->entry = e->at;
     watch_mark(c, PART_ENTRY, 0);
     emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);

@@ -170,13 +170,13 @@ void watch_tell(const struct compile *c);
 
 /* A guest register's place in memory, `above` bytes further up. */
 struct host_operand block_state_operand(unsigned guest, int32_t above);
-/* The word that tells whether the code page at `linear` may be entered. */
-struct host_operand block_code_id(unsigned index, uint64_t linear);
+/* CMP: whether the translation's code page may be entered by its address. */
+void block_compare_page(struct emitter *e, const struct translation *translation);
 /* RIP = rip. */
 void block_store_rip(struct compile *c, uint64_t rip);
 /* FIP as c->fip says, if it does. */
 void block_store_fip(struct compile *c, const struct pending_fip *fip);
-/* Compiles c->parts for code page number `id`, at c->e. */
-void block_compile(struct compile *c, uint32_t id);
+/* Compiles c->parts at c->e. */
+void block_compile(struct compile *c);
 
 #endif

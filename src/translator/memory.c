@@ -86,16 +86,24 @@ void memory_effective_address(struct compile *c, unsigned reg, unsigned width)
         emit_instruction(&c->e, OP2(0xb7), 4, reg, operand_register(reg)); /* MOVZX */
 }
 
+struct host_operand memory_segment_field(unsigned segment, size_t field)
+{
+    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
+                                          + segment * sizeof(struct segment_access) + field));
+}
+
+static struct host_operand segment_base(const struct insn *insn)
+{
+    return memory_segment_field(insn->seg, offsetof(struct segment_access, base));
+}
+
 /* The linear address into SCRATCH. */
 static void linear_address(struct compile *c)
 {
     const struct insn *insn = c->insn;
     memory_sum(c, SCRATCH, insn->address_shift == 32 ? 4 : 8);
     if (insn->seg != SEGMENT_FLAT)
-        emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
-                 operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
-                                                + insn->seg * sizeof(struct segment_access)
-                                                + offsetof(struct segment_access, base))));
+        emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(insn));
 }
 
 static struct host_operand in_tlb(const struct compile *c, size_t field)
@@ -169,10 +177,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
                 emit_load(&c->e, 8, SCRATCH, guest_operand(insn->base));
             }
             if (insn->seg != SEGMENT_FLAT)
-                emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
-                         operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
-                                                        + insn->seg * sizeof(struct segment_access)
-                                                        + offsetof(struct segment_access, base))));
+                emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(insn));
         }
     } else {
         linear_address(c);
@@ -196,10 +201,7 @@ struct host_operand memory_vector(struct compile *c, unsigned bytes, bool write,
 struct host_operand memory_at(struct compile *c, unsigned bytes, bool write)
 {
     if (c->insn->seg != SEGMENT_FLAT)
-        emit_alu(&c->e, ALU_ADD, 8, SCRATCH,
-                 operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
-                                                + c->insn->seg * sizeof(struct segment_access)
-                                                + offsetof(struct segment_access, base))));
+        emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(c->insn));
     emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH);
     memory_look_up(c, SCRATCH, 0, bytes, write, 1);
     emit_load(&c->e, 8, SCRATCH, IN_VCPU(translated.value));

@@ -43,6 +43,8 @@ void memory_sum(struct compile *c, unsigned reg, unsigned width);
 /* Of the linear address base + disp: SCRATCH2 becomes the addend. Spoils SCRATCH. */
 void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                     unsigned alignment);
+/* A field (its offset in struct segment_access) of a segment's derived state. */
+struct host_operand memory_segment_field(unsigned segment, size_t field);
 
 /* segmented.c: memory_operand and memory_stack of 16- and 32-bit code; SCRATCH is
  * free. */

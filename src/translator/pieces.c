@@ -107,8 +107,8 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     return LEAVE_NOT;
 }
 
-/* Runs an instruction that sets RIP or is the last of its block; a repeated string instruction that has more
- * to do again while the slice lasts. */
+/* Runs an instruction that sets RIP or is the last of its block; a repeated
+ * string instruction that has more to do again while the slice lasts. */
 static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct site *site)
 {
     const struct block *block = site->block;

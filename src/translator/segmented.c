@@ -14,12 +14,6 @@ static bool is_plain(const struct compile *c, unsigned segment)
     return segment == SEGMENT_FLAT || (c->kind->flat && (segment == DS || segment == SS));
 }
 
-static struct host_operand in_access(unsigned segment, size_t field)
-{
-    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, access)
-                                          + segment * sizeof(struct segment_access) + field));
-}
-
 /* An offset in a segment: of the memory operand, or a place on the stack. */
 struct offset {
     unsigned segment;
@@ -45,13 +39,14 @@ static struct host_operand check(struct compile *c, const struct offset *offset,
 {
     struct emitter *e = &c->e;
     bool plain = is_plain(c, offset->segment);
-    struct host_operand base = in_access(offset->segment, offsetof(struct segment_access, base));
+    struct host_operand base = memory_segment_field(offset->segment, offsetof(struct segment_access, base));
     make_offset(c, offset, SCRATCH);
     if (!plain) {
         emit_lea(e, 8, SCRATCH2, operand_memory(SCRATCH, (int32_t)bytes));
         emit_alu(e, ALU_CMP, 8, SCRATCH2,
-                 in_access(offset->segment, write ? offsetof(struct segment_access, write_end)
-                                                  : offsetof(struct segment_access, read_end)));
+                 memory_segment_field(offset->segment,
+                                      write ? offsetof(struct segment_access, write_end)
+                                            : offsetof(struct segment_access, read_end)));
         memory_leave_if(c, CONDITION_A);
         emit_alu(e, ALU_ADD, 8, SCRATCH, base);
     }

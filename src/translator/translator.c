@@ -112,7 +112,7 @@ static void compile(struct translator *t, struct translation *translation, struc
     chain_make(&c, block, translation->rip);
     translation->count = (uint8_t)c.count;
     watch_begin(t);
-    block_compile(&c, translation->id);
+    block_compile(&c);
     ASSERT(c.e.at <= c.e.limit);
     watch_tell(&c);
     t->statistics.blocks++;
@@ -184,13 +184,9 @@ static void link_edge(struct translator *t, struct edge *edge, struct block *blo
     struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
                          .kind = &t->kinds[to->kind] };
     c.flags = edge->flags;
-    if (save || (edge->checked && to->looks_at_flags))
-        flags_save(&c, &c.flags);
+    flags_save(&c, &c.flags); /* for the target, or for where a failed check leads */
     if (edge->checked) {
-        /* The flags that a failed check leaves must be at home too. */
-        flags_save(&c, &c.flags);
-        emit_instruction(&c.e, OP1(0x81), 4, ALU_CMP, block_code_id(to->index, to->linear));
-        emit_bytes(&c.e, to->id, 4);
+        block_compare_page(&c.e, to);
         uint8_t *fails = emit_jump_if(&c.e, CONDITION_NE, NULL);
         emit_jump(&c.e, to->entry);
         emit_patch(fails, c.e.at);

@@ -24,7 +24,9 @@ static unsigned run(struct cpu_bench *b, const char *bytes, unsigned length)
     b->cpu->current = b->cpu->block_start = &insn;
     b->cpu->block_end = &insn + 1;
     b->cpu->block_count = 1;
-    if (insn.handler(b->cpu, &insn))
+    bool faults = insn.handler(b->cpu, &insn);
+    b->cpu->current = b->cpu->block_start = b->cpu->block_end = NULL; /* they end with this frame */
+    if (faults)
         return b->cpu->exception.vector;
     assert_int_equal(insn.length, length);
     return NO_FAULT;
