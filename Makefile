@@ -78,10 +78,10 @@ check-long: all tests
 	@BUILD=$(BUILD) GROUNDHOG_LONG=1 TIMEOUT=$${TIMEOUT:-3600} tests/run.sh $(LONG_TESTS)
 
 sanitize:
-	$(MAKE) check BUILD=build-asan CC=$(CC) CFLAGS='-O1 -g $(SANITIZERS)'
+	$(MAKE) check BUILD=build-asan CC='$(CC)' CFLAGS='-O1 -g $(SANITIZERS)'
 
 sanitize-units:
-	$(MAKE) check-units BUILD=build-asan CC=$(CC) CFLAGS='-O1 -g $(SANITIZERS)'
+	$(MAKE) check-units BUILD=build-asan CC='$(CC)' CFLAGS='-O1 -g $(SANITIZERS)'
 
 check-units: all tests
 	@BUILD=$(BUILD) tests/run.sh $(test_programs) $(wildcard tests/insn/*.sh)
