@@ -25,8 +25,6 @@ static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, 
 
     cpu->s.seg[SS] = (struct segment){ 0, 0xffffffff, ss, (uint16_t)(DATA_RIGHTS | SEGMENT_G | SEGMENT_DB | dpl) };
     segment_enter_code(cpu, &code, cpl);
-    if (!wide)
-        cpu_update_segment(cpu, SS);
 }
 
 /* SYSCALL outside long mode: the target is in STAR, and no flags are saved. */

@@ -40,8 +40,10 @@ int exec_mwait(struct cpu *cpu, const struct insn *insn)
     if (cpu->s.gpr[RCX] & 0xfffffffe)
         return cpu_raise_gp0(cpu);
     cpu->s.monitor_armed = 0;
-    cpu->s.yield = 1; /* a spurious wake-up is allowed; see above */
-    cpu_end_block(cpu);
+    if (cpu->multiprocessor) { /* a spurious wake-up is allowed; see above */
+        cpu->s.yield = 1;
+        cpu_attention(cpu); /* at once: when the next look comes is nothing that a guest may see */
+    }
     return 0;
 }
 

@@ -1,187 +1,9 @@
-/* MSRs, control and debug registers, descriptor tables, I/O permission. */
-#include "cpu_bench.h"
+/* Control and debug registers, descriptor tables, I/O permission, reset. */
+#include <stdio.h>
 
-#include "cpu/msr.h"
+#include "execute.h"
 
-/* Runs the instruction `bytes` at 8000h. Returns 0, or 1000h | vector when it
- * raised an exception: every gate leads to 9000h + 16 * vector. */
-static unsigned execute(struct cpu_bench *b, const char *bytes, unsigned count)
-{
-    struct cpu_state *s = &b->cpu->s;
-    bool wide = cpu_long_mode(b->cpu);
-
-    for (unsigned i = 0; i < 20; i++) {
-        if (wide)
-            bench_gate64(b, i, CODE64, 0x9000 + 16 * i, 0, 0x8e);
-        else
-            bench_gate(b, i, CODE0, 0x9000 + 16 * i, 0x8e);
-    }
-    bench_code(b, 0x8000, bytes, count);
-    s->gpr[RIP] = 0x8000;
-    cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
-    if (s->gpr[RIP] >= 0x9000 && s->gpr[RIP] < 0x9000 + 16 * 20)
-        return 0x1000 | (unsigned)(s->gpr[RIP] - 0x9000) / 16;
-    return 0;
-}
-
-#define EXECUTE(b, text) execute(b, text, sizeof(text) - 1)
-#define RAISED(vector) (0x1000 | VECTOR_##vector)
-
-/* MSRs */
-
-static int write(struct cpu_bench *b, uint32_t number, uint64_t value)
-{
-    return msr_write(b->cpu, number, value);
-}
-
-static uint64_t read(struct cpu_bench *b, uint32_t number)
-{
-    uint64_t value = 0x5555;
-    assert_int_equal(msr_read(b->cpu, number, &value), 0);
-    return value;
-}
-
-static void plain_msrs_keep_what_is_written(void **state)
-{
-    struct cpu_bench *b = *state;
-    static const struct { uint32_t number; uint64_t value; } cases[] = {
-        { MSR_STAR, 0x123456789abcdef0 }, { MSR_LSTAR, 0xffff800000001234 },
-        { MSR_CSTAR, 0x7fffffffffff }, { MSR_SFMASK, 0x47700 }, { MSR_KERNEL_GS_BASE, 0x1000 },
-        { MSR_FS_BASE, 0xffff888000000000 }, { MSR_TSC_AUX, 7 }, { MSR_PAT, 0x0407010600070106 },
-        { MSR_MTRR_DEF_TYPE, 0xc06 }, { MSR_MTRR_BASE0, 0x80000000 },
-        { MSR_MTRR_BASE0 + 1, 0xff80000800 }, { MSR_MTRR_FIX64K, 0x0606060606060606 },
-        { MSR_MTRR_FIX4K_C0000 + 7, 0x0505050505050505 }, { MSR_SYSENTER_CS, 8 },
-        { MSR_SYSENTER_ESP, 0x7000 }, { MSR_MISC_ENABLE, 1 }, { MSR_MC0_CTL, ~0ull },
-        { MSR_TSC_ADJUST, 0 }, { MSR_MCG_STATUS, 0 }, { MSR_MISC_ENABLE, 0x400c50809 },
-        { MSR_MC0_CTL + 2, ~0ull }, { MSR_MC0_CTL + 3, 1ull << 63 },
-    };
-
-    bench_long(b, 0);
-    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-        assert_int_equal(write(b, cases[i].number, cases[i].value), 0);
-        assert_int_equal(read(b, cases[i].number), cases[i].value);
-    }
-    assert_int_equal(b->cpu->access[FS].base, 0xffff888000000000);
-}
-
-static void wrong_msr_values_fault(void **state)
-{
-    struct cpu_bench *b = *state;
-    static const struct { uint32_t number; uint64_t value; } cases[] = {
-        { MSR_LSTAR, 1ull << 56 }, { MSR_GS_BASE, 1ull << 63 }, { MSR_PAT, 2 },
-        { MSR_PAT, 0x0800000000000000 }, { MSR_MTRR_DEF_TYPE, 2 }, { MSR_MTRR_DEF_TYPE, 0x1000 },
-        { MSR_MTRR_BASE0, 1ull << 40 }, { MSR_MTRR_BASE0, 3 }, { MSR_MTRR_FIX64K, 7 },
-        { MSR_SFMASK, 1ull << 32 }, { MSR_TSC_AUX, 1ull << 32 }, { MSR_EFER, 1ull << 15 },
-        { MSR_MTRR_CAP, 0 }, { MSR_MC0_CTL, 2 }, { MSR_MC0_CTL + 1, 1 }, { MSR_PLATFORM_INFO, 0 }, { 0x12345, 0 },
-    };
-
-    bench_long(b, 0);
-    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct cpu_state before = b->cpu->s;
-        assert_int_equal(write(b, cases[i].number, cases[i].value), CPU_FAULT);
-        assert_int_equal(b->cpu->exception.vector, VECTOR_GP);
-        assert_memory_equal(&before, &b->cpu->s, sizeof before);
-    }
-    assert_int_equal(b->notices, 1); /* only of the unknown one */
-}
-
-/* Without the feature, reads and writes fault as of an unknown register. */
-static void msrs_of_absent_features_fault(void **state)
-{
-    struct cpu_bench *b = *state;
-    static const struct { const char *model; uint32_t number; } cases[] = {
-        { "max,-mtrr", MSR_MTRR_CAP }, { "max,-mtrr", MSR_MTRR_DEF_TYPE },
-        { "max,-mtrr", MSR_MTRR_BASE0 }, { "max,-mtrr", MSR_MTRR_BASE0 + 15 },
-        { "max,-mtrr", MSR_MTRR_FIX64K }, { "max,-mtrr", MSR_MTRR_FIX16K_80000 },
-        { "max,-mtrr", MSR_MTRR_FIX16K_A0000 }, { "max,-mtrr", MSR_MTRR_FIX4K_C0000 },
-        { "max,-mtrr", MSR_MTRR_FIX4K_C0000 + 7 }, { "max,-pat", MSR_PAT },
-        { "max,-pks", MSR_PKRS }, { "max,-tsc-adjust", MSR_TSC_ADJUST }, { "max,-xsaves", MSR_XSS },
-        { "max", MSR_LAST_BRANCH_FROM }, { "max", MSR_LAST_BRANCH_TO }, { "max", MSR_LAST_INT_TO },
-    };
-    uint64_t value;
-
-    bench_long(b, 0);
-    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-        assert_int_equal(cpu_model_parse(&b->model, cases[i].model, 1, NULL), 0);
-        assert_int_equal(msr_read(b->cpu, cases[i].number, &value), CPU_FAULT);
-        assert_int_equal(b->cpu->exception.vector, VECTOR_GP);
-        assert_int_equal(write(b, cases[i].number, 0), CPU_FAULT);
-    }
-    assert_int_equal(cpu_model_parse(&b->model, "max,-mtrr", 1, NULL), 0);
-    write(b, MSR_PAT, 0x0407010600070106); /* in the middle of the ranges' numbers, and none of them */
-    assert_int_equal(read(b, MSR_PAT), 0x0407010600070106);
-}
-
-/* DEBUGCTL.LBR can be written and stays clear; BTF is kept. */
-static void no_branches_are_recorded(void **state)
-{
-    struct cpu_bench *b = *state;
-
-    bench_long(b, 0);
-    assert_int_equal(write(b, MSR_DEBUGCTL, DEBUGCTL_LBR), 0);
-    assert_int_equal(read(b, MSR_DEBUGCTL), 0);
-    assert_int_equal(write(b, MSR_DEBUGCTL, DEBUGCTL_LBR | DEBUGCTL_BTF), 0);
-    assert_int_equal(read(b, MSR_DEBUGCTL), DEBUGCTL_BTF);
-    assert_int_equal(write(b, MSR_DEBUGCTL, 4), CPU_FAULT);
-    assert_int_equal(read(b, MSR_DEBUGCTL), DEBUGCTL_BTF);
-    assert_int_equal(cpu_model_parse(&b->model, "max,vendor=AuthenticAMD", 1, NULL), 0);
-    for (unsigned i = MSR_LAST_BRANCH_FROM; i <= MSR_LAST_INT_TO; i++) {
-        assert_int_equal(read(b, i), 0);
-        assert_int_equal(write(b, i, 0), CPU_FAULT);
-    }
-}
-
-static int take_msr(void *context, struct cpu *cpu, uint32_t number, uint64_t value)
-{
-    (void)cpu, (void)number, (void)value;
-    ++*(unsigned *)context;
-    return 0;
-}
-
-/* The device keeps the register; the CPU knows which values it cannot have, and
- * that CPUID tells of no APIC when it is off. */
-static void apic_base_is_checked(void **state)
-{
-    struct cpu_bench *b = *state;
-    uint32_t leaf[4];
-    unsigned taken = 0;
-
-    bench_long(b, 0);
-    b->cpu->bus.context = &taken;
-    b->cpu->bus.msr_write = take_msr;
-    assert_int_equal(cpu_model_parse(&b->model, "qemu64,-x2apic", 1, NULL), 0);
-    assert_int_equal(write(b, MSR_APIC_BASE, 0xfee00d00), CPU_FAULT); /* no x2APIC */
-    assert_int_equal(write(b, MSR_APIC_BASE, 1ull << 40 | 0xfee00900), CPU_FAULT);
-    assert_int_equal(taken, 0);
-    assert_int_equal(write(b, MSR_APIC_BASE, 0xfee00100), 0);
-    cpu_cpuid(b->cpu, 1, 0, leaf);
-    assert_false(leaf[3] >> 9 & 1);
-    cpu_init_signal(b->cpu); /* the register keeps its value, so CPUID does */
-    cpu_cpuid(b->cpu, 1, 0, leaf);
-    assert_false(leaf[3] >> 9 & 1);
-    assert_int_equal(write(b, MSR_APIC_BASE, 0xfee00900), 0);
-    cpu_cpuid(b->cpu, 1, 0, leaf);
-    assert_true(leaf[3] >> 9 & 1);
-    assert_int_equal(taken, 2);
-}
-
-static void tsc_follows_virtual_time(void **state)
-{
-    struct cpu_bench *b = *state;
-
-    bench_long(b, 0);
-    b->ns = 1000;
-    assert_int_equal(read(b, MSR_TSC), 1000);
-    assert_int_equal(write(b, MSR_TSC, 5000), 0);
-    b->ns = 1500;
-    assert_int_equal(read(b, MSR_TSC), 5500);
-    assert_int_equal(read(b, MSR_TSC_ADJUST), 4000);
-    assert_int_equal(write(b, MSR_TSC_ADJUST, 1), 0);
-    assert_int_equal(cpu_tsc(b->cpu), 1501);
-    cpu_reset(b->cpu);
-    assert_int_equal(cpu_tsc(b->cpu), 0);
-}
+/* Privilege and modes */
 
 static void rdtsc_obeys_tsd(void **state)
 {
@@ -197,8 +19,6 @@ static void rdtsc_obeys_tsd(void **state)
     b->cpu->s.cr4 |= CR4_TSD;
     assert_int_equal(EXECUTE(b, "\x0f\x31"), RAISED(GP));
 }
-
-/* Privilege and modes */
 
 static void privileged_instructions_fault_in_ring_3(void **state)
 {
@@ -623,164 +443,100 @@ static void xcr0_takes_only_what_exists(void **state)
     assert_int_equal(s->gpr[RAX], 7);
 }
 
-static void sysenter_and_sysexit(void **state)
+/* MONITOR and MWAIT */
+
+static void monitor_arms_and_mwait_lets_others_run(void **state)
 {
     struct cpu_bench *b = *state;
     struct cpu_state *s = &b->cpu->s;
 
-    bench_long(b, 3);
-    assert_int_equal(EXECUTE(b, "\x0f\x34"), RAISED(GP)); /* no SYSENTER_CS */
-    bench_long(b, 3);
-    s->sysenter_cs = CODE64;
-    s->sysenter_esp = 0x6800;
-    s->sysenter_eip = 0xa000;
-    s->rflags |= FLAG_IF;
-    bench_code(b, 0xa000, "\x48\x0f\x35", 3);
-    assert_int_equal(EXECUTE(b, "\x0f\x34"), 0);
-    assert_int_equal(s->gpr[RIP], 0xa000);
-    assert_int_equal(s->gpr[RSP], 0x6800);
-    assert_int_equal(s->cpl, 0);
-    assert_false(s->rflags & FLAG_IF);
-    s->gpr[RCX] = 0x6000;
-    s->gpr[RDX] = 0x8100;
-    cpu_run(b->cpu, 1);
-    assert_int_equal(s->gpr[RIP], 0x8100);
-    assert_int_equal(s->gpr[RSP], 0x6000);
-    assert_int_equal(s->cpl, 3);
-    assert_int_equal(s->seg[CS].selector, CODE64 + 35);
-}
-
-static int setup_amd(void **state)
-{
-    struct cpu_bench *b;
-
-    assert_int_equal(bench_setup(state), 0);
-    b = *state;
-    assert_int_equal(cpu_model_parse(&b->model, "max,vendor=AuthenticAMD", 1, NULL), 0);
-    decoder_init(&b->engine->decoder, &b->model);
-    return 0;
-}
-
-/* On AMD's CPUs SYSCALL is for every code but real-mode, SYSENTER not for long
- * mode. */
-static void system_calls_of_amd(void **state)
-{
-    struct cpu_bench *b = *state;
-    struct cpu_state *s = &b->cpu->s;
-
-    bench_protected(b, 3);
-    s->efer = EFER_SCE;
-    s->star = (uint64_t)CODE0 << 32 | (uint64_t)CODE3 << 48 | 0xa000;
-    s->rflags |= FLAG_IF;
-    bench_code(b, 0xa000, "\x0f\x07", 2);
-    assert_int_equal(EXECUTE(b, "\x0f\x05"), 0);
-    assert_int_equal(s->gpr[RIP], 0xa000);
-    assert_int_equal(s->gpr[RCX], 0x8002);
-    assert_int_equal(s->cpl, 0);
-    assert_int_equal(s->seg[CS].selector, CODE0);
-    assert_int_equal(s->seg[SS].selector, CODE0 + 8);
-    assert_false(s->rflags & FLAG_IF);
-    s->gpr[R11] = 0;
-    cpu_run(b->cpu, 1);
-    assert_int_equal(s->gpr[RIP], 0x8002);
-    assert_int_equal(s->cpl, 3);
-    assert_true(s->rflags & FLAG_IF);
-
-    bench_long(b, 3);
-    s->efer |= EFER_SCE;
-    bench_segment(b, &s->seg[CS], CODE3); /* compatibility mode */
-    s->star = (uint64_t)CODE64 << 32;
-    s->lstar = 0xb000;
-    s->cstar = 0xc000;
-    s->sfmask = FLAG_IF;
-    assert_int_equal(EXECUTE(b, "\x0f\x05"), 0);
-    assert_int_equal(s->gpr[RIP], 0xc000);
-    assert_int_equal(s->gpr[R11] & FLAG_IF, FLAG_IF);
-    assert_false(s->rflags & FLAG_IF);
-    assert_true(cpu_code64(b->cpu));
-
-    s->sysenter_cs = CODE64;
-    assert_int_equal(EXECUTE(b, "\x0f\x34"), RAISED(UD));
     bench_long(b, 0);
-    assert_int_equal(EXECUTE(b, "\x0f\x35"), RAISED(UD));
+    s->gpr[RAX] = 0x100005040;
+    bench_put(b, TABLES + 0x1000 + 8 * 4, (TABLES + 0x2000) | 7, 8); /* 4 GiB and up, too */
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc8"), 0);
+    assert_int_equal(s->monitor_armed, 1);
+    assert_int_equal(s->monitor_address, 0x100005040);
+    assert_int_equal(EXECUTE(b, "\x67\x0f\x01\xc8"), 0);
+    assert_int_equal(s->monitor_address, 0x5040);
+    s->seg[FS].base = 1ull << 40; /* the address is read, by its segment */
+    assert_int_equal(EXECUTE(b, "\x64\x0f\x01\xc8"), RAISED(PF));
+    assert_int_equal(s->cr2, 1ull << 40 | 0x100005040);
+    bench_long(b, 0);
+    s->gpr[RCX] = 1ull << 32; /* ECX tells of extensions */
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc8"), 0);
+    s->gpr[RCX] = 1;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc8"), RAISED(GP));
+    bench_long(b, 0);
+    assert_int_equal(s->monitor_armed, 1);
+    s->gpr[RCX] = 1ull << 32 | 1; /* interrupts end it even if masked */
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc9"), 0);
+    assert_int_equal(s->gpr[RIP], 0x8003);
+    assert_int_equal(s->monitor_armed, 0);
+    s->gpr[RCX] = 2;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc9"), RAISED(GP));
+    bench_long(b, 3);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc8"), RAISED(UD));
+    bench_long(b, 3);
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc9"), RAISED(UD));
     bench_protected(b, 0);
     s->efer = 0;
-    assert_int_equal(EXECUTE(b, "\x0f\x05"), RAISED(UD)); /* SCE is clear */
+    s->gpr[RAX] = 0x5000;
+    s->gpr[RCX] = 0;
+    s->seg[DS].limit = s->seg[ES].limit = 0x4fff;
+    assert_int_equal(EXECUTE(b, "\x0f\x01\xc8"), RAISED(GP));
+    assert_int_equal(EXECUTE(b, "\x36\x0f\x01\xc8"), 0); /* through SS */
+    assert_int_equal(s->monitor_address, 0x5000);
 }
 
-/* AMD64 manual vol. 3, SYSRET: base, limit and attributes of SS are not changed,
- * so that a null one stays unusable; a non-canonical RCX is fetched from in
- * ring 3. */
-static void sysret_of_amd(void **state)
-{
-    struct cpu_bench *b = *state;
-    struct cpu_state *s = &b->cpu->s;
-
-    bench_long(b, 0);
-    s->efer |= EFER_SCE;
-    s->star = (uint64_t)(CODE3 & ~3) << 48;
-    s->seg[SS] = (struct segment){ 0x1234, 0x5678, 0, 0 };
-    s->gpr[RCX] = 0xa000;
-    s->gpr[R11] = FLAG_1;
-    bench_code(b, 0xa000, "\x58", 1); /* POP */
-    assert_int_equal(EXECUTE(b, "\x0f\x07"), 0);
-    assert_int_equal(s->gpr[RIP], 0xa000);
-    assert_int_equal(s->cpl, 3);
-    assert_int_equal(s->seg[CS].selector, CODE3);
-    assert_int_equal(s->seg[SS].selector, CODE3 + 8);
-    assert_int_equal(s->seg[SS].base, 0x1234);
-    assert_int_equal(s->seg[SS].limit, 0x5678);
-    assert_int_equal(s->seg[SS].attributes, 0);
-    cpu_run(b->cpu, 1);
-    assert_int_equal(s->gpr[RIP], 0x9000 + 16 * VECTOR_SS);
-
-    bench_long(b, 0);
-    s->efer |= EFER_SCE;
-    s->star = (uint64_t)(CODE64_3 - 16) << 48;
-    s->gpr[RCX] = 1ull << 47;
-    assert_int_equal(EXECUTE(b, "\x48\x0f\x07"), 0);
-    assert_int_equal(s->gpr[RIP], 1ull << 47);
-    assert_int_equal(s->cpl, 3);
-    cpu_run(b->cpu, 1);
-    assert_int_equal(s->gpr[RIP], 0x9000 + 16 * VECTOR_GP);
-    assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0); /* error code */
-    assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), 1ull << 47);
-    assert_int_equal(bench_get(b, s->gpr[RSP] + 16, 8), CODE64_3);
-}
-
-/* The RPL of SS is STAR's behind SYSCALL, and 3 behind SYSRET. */
-static void selectors_of_system_calls(void **state)
-{
-    struct cpu_bench *b = *state;
-    struct cpu_state *s = &b->cpu->s;
-
-    bench_long(b, 3);
-    s->efer |= EFER_SCE;
-    s->star = (uint64_t)(CODE64 | 1) << 32 | (uint64_t)(CODE64_3 - 16 - 3) << 48;
-    s->lstar = 0xa000;
-    bench_code(b, 0xa000, "\x48\x0f\x07", 3);
-    assert_int_equal(EXECUTE(b, "\x0f\x05"), 0);
-    assert_int_equal(s->seg[CS].selector, CODE64);
-    assert_int_equal(s->seg[SS].selector, CODE64 + 9);
-    assert_int_equal(s->seg[SS].attributes, RIGHTS_DATA32);
-    cpu_run(b->cpu, 1);
-    assert_int_equal(s->cpl, 3);
-    assert_int_equal(s->seg[CS].selector, CODE64_3);
-    assert_int_equal(s->seg[SS].selector, CODE64_3 - 8);
-    assert_int_equal(s->seg[SS].attributes, RIGHTS_DATA32 | 0x60);
-}
-
-static void system_calls_of_intel(void **state)
+/* CPU_EXIT_YIELD comes once, and what was asked for is forgotten. */
+static void requests_are_looked_at_once(void **state)
 {
     struct cpu_bench *b = *state;
 
-    bench_long(b, 3);
-    b->cpu->s.efer |= EFER_SCE;
-    bench_segment(b, &b->cpu->s.seg[CS], CODE3);
-    assert_int_equal(EXECUTE(b, "\x0f\x05"), RAISED(UD));
     bench_protected(b, 0);
-    b->cpu->s.efer = EFER_SCE;
-    assert_int_equal(EXECUTE(b, "\x0f\x07"), RAISED(UD));
+    bench_code(b, 0x8000, "\xf3\x90\x0f\x01\xc9\x90\x90\x90", 8);
+    b->cpu->s.gpr[RCX] = 0;
+    assert_int_equal(cpu_run(b->cpu, 3), CPU_EXIT_BUDGET); /* there is no other one */
+    assert_int_equal(b->cpu->s.gpr[RIP], 0x8006);
+    b->cpu->multiprocessor = true;
+    b->cpu->s.gpr[RIP] = 0x8000;
+    for (unsigned rip = 0x8002; rip <= 0x8005; rip += 3) { /* PAUSE, MWAIT */
+        assert_int_equal(cpu_run(b->cpu, 4), CPU_EXIT_YIELD);
+        assert_int_equal(b->cpu->s.gpr[RIP], rip);
+        assert_int_equal(cpu_retired(b->cpu), 1);
+    }
+    assert_int_equal(cpu_run(b->cpu, 1), CPU_EXIT_BUDGET);
+    assert_int_equal(b->cpu->s.gpr[RIP], 0x8006);
+    cpu_attention(b->cpu);
+    cpu_run(b->cpu, 1);
+    assert_false(b->cpu->attention); /* or each block would be looked at */
+}
+
+static char noticed[256];
+static void note(void *context, struct cpu *cpu, const char *text)
+{
+    (void)context, (void)cpu;
+    snprintf(noticed, sizeof noticed, "%s", text);
+}
+
+/* The user hears of an undefined instruction, with its bytes, once. */
+static void undefined_instructions_are_told(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    b->cpu->bus.notice = note;
+    assert_int_equal(EXECUTE(b, "\x0f\x04\x12\x34\x56\x78\x9a\xbc"), RAISED(UD));
+    assert_string_equal(noticed, "undefined instruction raises #UD: 0f 04 12 34 56 78 9a bc "
+                                 "(64-bit code)");
+    noticed[0] = 0;
+    assert_int_equal(EXECUTE(b, "\x0f\x04\x12\x34\x56\x78\x9a\xbc"), RAISED(UD));
+    assert_string_equal(noticed, "");
+    bench_protected(b, 0);
+    b->cpu->s.efer = 0;
+    assert_int_equal(EXECUTE(b, "\x0f\x04\x11\x34\x56\x78\x9a\xbc"), RAISED(UD));
+    assert_string_equal(noticed, "undefined instruction raises #UD: 0f 04 11 34 56 78 9a bc "
+                                 "(32-bit code)");
 }
 
 /* Everything but what makes this vCPU this one is as after power-on. */
@@ -911,12 +667,6 @@ static void reset_init_and_startup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(plain_msrs_keep_what_is_written),
-        BENCH_TEST(wrong_msr_values_fault),
-        BENCH_TEST(msrs_of_absent_features_fault),
-        BENCH_TEST(no_branches_are_recorded),
-        BENCH_TEST(apic_base_is_checked),
-        BENCH_TEST(tsc_follows_virtual_time),
         BENCH_TEST(rdtsc_obeys_tsd),
         BENCH_TEST(privileged_instructions_fault_in_ring_3),
         BENCH_TEST(umip_hides_the_tables),
@@ -939,11 +689,9 @@ int main(void)
         BENCH_TEST(swapgs_and_bases),
         BENCH_TEST(stac_changes_the_tlb),
         BENCH_TEST(xcr0_takes_only_what_exists),
-        BENCH_TEST(sysenter_and_sysexit),
-        cmocka_unit_test_setup_teardown(system_calls_of_amd, setup_amd, bench_teardown),
-        cmocka_unit_test_setup_teardown(sysret_of_amd, setup_amd, bench_teardown),
-        BENCH_TEST(system_calls_of_intel),
-        BENCH_TEST(selectors_of_system_calls),
+        BENCH_TEST(monitor_arms_and_mwait_lets_others_run),
+        BENCH_TEST(requests_are_looked_at_once),
+        BENCH_TEST(undefined_instructions_are_told),
         BENCH_TEST(reset_leaves_no_trace),
         BENCH_TEST(reset_values),
         BENCH_TEST(init_keeps_some),
