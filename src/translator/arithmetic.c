@@ -172,7 +172,7 @@ static bool lower_arithmetic(struct compile *c, const struct arithmetic *a)
     if (!form_encodable(c, &shape, a->reg, a->rm))
         return false;
     unsigned written = form_written(&shape, a->reg, a->rm, memory);
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     if (carry)
         flags_load_carry(c);
     form_emit(c, &shape, a->reg, a->rm);
@@ -274,7 +274,7 @@ bool lower_not_neg(struct compile *c, bool neg)
     if (!form_encodable(c, &shape, (struct place){ 0, false }, rm))
         return false;
     unsigned written = memory ? 0 : 1u << rm.guest;
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     form_emit(c, &shape, (struct place){ 0, false }, rm);
     if (!neg) {
         flags_overwritten(c, written);
@@ -298,7 +298,7 @@ bool lower_multiply(struct compile *c, bool constant)
     if (width == 2)
         return false;
     unsigned written = 1u << insn->reg;
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     struct host_operand from = guest_operand(insn->rm);
     if (memory) {
         memory_load(c, width);
@@ -346,7 +346,7 @@ bool lower_multiply_accumulator(struct compile *c, unsigned extension)
     bool memory = form_is_memory(c);
     if (width < 4)
         return false;
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     struct host_operand from = guest_operand(insn->rm);
     if (memory) {
         memory_load(c, width);

@@ -61,14 +61,27 @@ void compile_side_exit(struct compile *c, enum condition condition, uint64_t tar
 {
     uint8_t *from = emit_jump_if(&c->e, condition, NULL);
     c->exits[c->exit_count++] = (struct side_exit){ from, c->flags, c->fip, target,
-                                                    (uint16_t)(c->count - c->number - 1) };
+                                                    (uint16_t)(c->count - c->number - 1), false };
+}
+
+void compile_plain_exit(struct compile *c, uint8_t *from)
+{
+    uint64_t rip = insn_end(c) - c->insn->length;
+    struct side_exit *exit = &c->exits[c->exit_count++];
+    *exit = (struct side_exit){ from, c->flags, c->fip, rip, (uint16_t)(c->count - c->number), true };
+    exit->flags.live = false; /* the check spoiled them */
+}
+
+static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, bool plain)
+{
+    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked, plain };
 }
 
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked)
 {
     struct emitter *e = &c->e;
     uint8_t *from = condition < 0 ? emit_jump(e, NULL) : emit_jump_if(e, (enum condition)condition, NULL);
-    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked };
+    add_edge(c, from, target, checked, false);
 }
 
 void block_compare_page(struct emitter *e, const struct translation *translation)
@@ -240,7 +253,7 @@ static void compile_exit_path(struct compile *c, const struct side_exit *exit)
     c->flags = exit->flags;
     block_store_fip(c, &exit->fip);
     compile_fixup(c);
-    compile_edge(c, -1, exit->target, false);
+    add_edge(c, emit_jump(e, NULL), exit->target, false, exit->plain);
 }
 
 /* Where a direct jump goes while its target has no translation. */
@@ -252,7 +265,7 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     uint64_t linear = kind_linear(c->kind, from->target);
     *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, c->translation->kind,
                            (uint8_t)c->index, from->checked || (linear ^ c->linear) >> PAGE_SHIFT,
-                           from->target <= c->translation->rip };
+                           !from->plain && from->target <= c->translation->rip, from->plain };
     emit_patch(from->from, e->at);
     c->flags = from->flags;
     flags_save(c, &c->flags);
@@ -277,6 +290,8 @@ static void compile_insn(struct compile *c)
         memory_finish(c);
         return;
     }
+    c->trouble |= access_is_member(&c->accesses, c->number, ACCESS_OPERAND)
+                  || access_is_member(&c->accesses, c->number, ACCESS_STACK);
     compile_fallback(c);
 }
 
@@ -314,6 +329,7 @@ void block_compile(struct compile *c)
 {
     struct emitter *e = &c->e;
     struct translation *translation = c->translation;
+    groups_find(c);
     translation->looks_at_flags = flags_analyse(c);
     translation->checked = e->at;
     bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */

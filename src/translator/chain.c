@@ -75,6 +75,6 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip)
     if (!limit || limit > PARTS_MAXIMUM)
         limit = PARTS_MAXIMUM;
     add(c, block, rip);
-    while (c->part_count < limit && extend(c))
+    while (!c->plain && c->part_count < limit && extend(c))
         continue;
 }

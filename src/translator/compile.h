@@ -23,6 +23,7 @@
 #include "cpu/engine.h"
 #include "cpu/opcode.h"
 #include "translator/emit.h"
+#include "translator/group.h"
 
 #define SCRATCH HOST_R11
 #define SCRATCH2 HOST_R10
@@ -117,8 +118,8 @@ static inline uint64_t kind_linear(const struct kind *kind, uint64_t rip)
     return kind->code_bytes == 8 ? rip : (uint32_t)(kind->cs_base + rip);
 }
 
-#define PARTS_MAXIMUM 8  /* blocks of a chain */
-#define INSNS_MAXIMUM 64 /* and their instructions */
+#define PARTS_MAXIMUM 8 /* blocks of a chain, with INSNS_MAXIMUM instructions at most */
+#define EDGES_OF_TRANSLATION (PARTS_MAXIMUM + 2 + TRANSLATED_GROUPS)
 
 /* A block of the chain. */
 struct part {
@@ -135,6 +136,7 @@ struct side_exit {
     struct pending_fip fip;
     uint64_t target;
     uint16_t rest;   /* instructions that were charged and do not run */
+    bool plain;      /* to a plain translation */
 };
 
 struct compile {
@@ -145,6 +147,9 @@ struct compile {
     unsigned part_count, count; /* blocks, instructions in all */
     bool left;                /* the code of the last instruction has gone elsewhere */
     const struct insn *insns[INSNS_MAXIMUM];
+    bool plain;               /* no groups, no chain */
+    bool trouble;             /* a group is not used as foreseen: once more, plain */
+    struct accesses accesses;
     uint8_t part_of[INSNS_MAXIMUM];
     /* The current instruction, and the block that it is in */
     const struct insn *insn;
@@ -166,15 +171,15 @@ struct compile {
         uint8_t *from;     /* displacement of the jump */
         struct flags_state flags;
         uint64_t target;
-        bool checked;
-    } edges[PARTS_MAXIMUM + 2];
+        bool checked, plain;
+    } edges[EDGES_OF_TRANSLATION];
     unsigned edge_count;
-    struct side_exit exits[PARTS_MAXIMUM];
+    struct side_exit exits[EDGES_OF_TRANSLATION];
     unsigned exit_count;
     struct compile_fixup {
         uint8_t *at;       /* where the address of the fixup is to be written */
         struct flags_state flags;
-    } fixups[PARTS_MAXIMUM + 2];
+    } fixups[EDGES_OF_TRANSLATION];
     unsigned fixup_count;
 };
 
@@ -236,7 +241,7 @@ bool flags_analyse(struct compile *c);
 unsigned flags_read(const struct insn *insn);
 unsigned flags_killed(const struct insn *insn);
 /* Whether an instruction may leave translated code or call a handler. */
-bool flags_seen_at(const struct insn *insn);
+bool flags_seen_at(const struct compile *c, unsigned number);
 
 /* Before the current instruction's code: sees to it that flags which someone
  * needs later are not lost when it overwrites guest registers (a mask) and, if
@@ -269,6 +274,7 @@ bool lower_vector(struct compile *c);
 bool lower_mxcsr(struct compile *c, bool load);
 bool lower_avx(struct compile *c);
 bool lower_x87(struct compile *c);
+
 bool lower_branch(struct compile *c);
 /* strings.c: a repeated string instruction */
 bool lower_repeated(struct compile *c);
@@ -291,6 +297,10 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip);
 
 /* A jump out of the middle of the chain. */
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target);
+
+/* The jump whose displacement is at `from`, before the current instruction has done
+ * anything, goes to a plain translation from there on. */
+void compile_plain_exit(struct compile *c, uint8_t *from);
 
 /* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);

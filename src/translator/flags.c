@@ -89,16 +89,18 @@ static bool quiet_two(const struct opcode_row *row)
            || o == 0xc8;
 }
 
-bool flags_seen_at(const struct insn *insn)
+bool flags_seen_at(const struct compile *c, unsigned number)
 {
+    const struct insn *insn = c->insns[number];
     const struct opcode_row *row = row_of(insn);
     if (does_nothing(insn))
         return false;
     bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
-    if (row->modrm & MODRM_PRESENT && insn->modrm < 0xc0 && !lea)
+    if (row->modrm & MODRM_PRESENT && insn->modrm < 0xc0 && !lea
+        && !access_is_member(&c->accesses, number, ACCESS_OPERAND))
         return true;
     if (row->map == MAP_ONE)
-        return !quiet_one(row, insn);
+        return !quiet_one(row, insn) && !access_is_member(&c->accesses, number, ACCESS_STACK);
     return row->map != MAP_TWO || !quiet_two(row);
 }
 
@@ -109,7 +111,7 @@ bool flags_analyse(struct compile *c)
         const struct insn *insn = c->insns[i];
         unsigned need = (c->need[i + 1] & ~flags_killed(insn)) | flags_read(insn);
         bool leaves = insn->attributes & SETS_RIP;
-        c->need[i] = (uint16_t)(leaves || flags_seen_at(insn) ? ALL : need);
+        c->need[i] = (uint16_t)(leaves || flags_seen_at(c, i) ? ALL : need);
     }
     return c->need[0] != 0;
 }
@@ -130,7 +132,7 @@ static bool clobbered_later(const struct compile *c)
 {
     for (unsigned i = c->number + 1; i < c->count; i++) {
         const struct insn *insn = c->insns[i];
-        if (flags_seen_at(insn))
+        if (flags_seen_at(c, i))
             return true;
         if (flags_killed(insn) == ALL)
             return false;
@@ -161,7 +163,7 @@ void flags_prepare(struct compile *c, unsigned written, bool clobbers)
     struct flags_state *f = &c->flags;
     const struct insn *insn = c->insn;
     unsigned through = need_after(c) & ~flags_killed(insn);
-    unsigned here = clobbers ? c->need[c->number] & (flags_seen_at(insn) ? ALL : flags_read(insn)) : 0;
+    unsigned here = clobbers ? c->need[c->number] & (flags_seen_at(c, c->number) ? ALL : flags_read(insn)) : 0;
     if (f->home)
         return;
     bool product = f->fix == FIX_PRODUCT && written >> f->product & 1;

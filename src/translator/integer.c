@@ -18,7 +18,7 @@ bool form_move(struct compile *c, const struct form *shape, bool byte_reg, bool 
     if (!form_encodable(c, shape, reg, rm))
         return false;
     unsigned written = form_written(shape, reg, rm, memory);
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     form_emit(c, shape, reg, rm);
     flags_overwritten(c, written);
     return true;
@@ -190,7 +190,7 @@ static bool lower_cmov(struct compile *c)
     unsigned width = insn->operand_bytes, written = 1u << insn->reg;
     bool memory = form_is_memory(c);
     struct emitter *e = &c->e;
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     struct host_operand from = guest_operand(insn->rm);
     if (memory) {
         memory_load(c, width);

@@ -42,6 +42,7 @@ struct translation {
     uint8_t index;
     uint8_t count;          /* instructions that it is charged for */
     bool looks_at_flags;
+    bool plain;             /* without groups */
 };
 
 /* A direct jump of a translation. */
@@ -55,6 +56,7 @@ struct edge {
     uint8_t index;
     bool checked;           /* the target may be mapped elsewhere when it is taken */
     bool backward;          /* to where the translation began, or before */
+    bool plain;             /* to a plain translation */
 };
 
 /* A place that calls a handler. */
@@ -78,8 +80,8 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *string, *slow_load, *vectors, *wide,
-            *x87, *miss;
+    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
+            *vectors, *wide, *x87, *miss;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;

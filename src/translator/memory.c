@@ -24,13 +24,14 @@ static struct slow_path *slow_path(struct compile *c)
     return slow;
 }
 
-static void slow_jump(struct compile *c, enum condition condition)
+/* The jump whose displacement is at `from` goes to the slow path. */
+static void slow_from(struct compile *c, uint8_t *from)
 {
     struct slow_path *slow = slow_path(c);
     unsigned i = 0;
     while (slow->from[i])
         i++;
-    slow->from[i] = emit_jump_if(&c->e, condition, NULL);
+    slow->from[i] = from;
 }
 
 void memory_finish(struct compile *c)
@@ -55,11 +56,12 @@ static unsigned in_register(struct compile *c, unsigned guest, unsigned scratch)
 
 static bool no_register(unsigned guest) { return guest == REGISTER_ZERO; }
 
-void memory_sum(struct compile *c, unsigned reg, unsigned width)
+/* memory_sum less `less`. */
+static void sum_less(struct compile *c, unsigned reg, unsigned width, unsigned less)
 {
     const struct insn *insn = c->insn;
     struct emitter *e = &c->e;
-    int64_t disp = insn->disp;
+    int64_t disp = insn->disp - (int64_t)less;
     if (insn->base == RIP) {
         uint64_t address = c->rip + (uint64_t)disp;
         if (no_register(insn->index)) {
@@ -74,6 +76,11 @@ void memory_sum(struct compile *c, unsigned reg, unsigned width)
         return;
     }
     emit_lea(e, width, reg, operand_indexed(base, index, insn->scale, (int32_t)disp));
+}
+
+void memory_sum(struct compile *c, unsigned reg, unsigned width)
+{
+    sum_less(c, reg, width, 0);
 }
 
 void memory_effective_address(struct compile *c, unsigned reg, unsigned width)
@@ -97,13 +104,23 @@ static struct host_operand segment_base(const struct insn *insn)
     return memory_segment_field(insn->seg, offsetof(struct segment_access, base));
 }
 
-/* The linear address into SCRATCH. */
-static void linear_address(struct compile *c)
+/* The linear address less `less` into SCRATCH. */
+static void linear_address(struct compile *c, unsigned less)
 {
     const struct insn *insn = c->insn;
-    memory_sum(c, SCRATCH, insn->address_shift == 32 ? 4 : 8);
+    sum_less(c, SCRATCH, insn->address_shift == 32 ? 4 : 8, less);
     if (insn->seg != SEGMENT_FLAT)
         emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(insn));
+}
+
+/* The offset is a register and a displacement: no need to make it twice. */
+static bool simple_offset(const struct insn *insn)
+{
+    return insn->address_shift == 0 && no_register(insn->index) && insn->base < RIP && pinned(insn->base);
+}
+static bool simple(const struct insn *insn)
+{
+    return insn->seg == SEGMENT_FLAT && simple_offset(insn);
 }
 
 static struct host_operand in_tlb(const struct compile *c, size_t field)
@@ -113,8 +130,10 @@ static struct host_operand in_tlb(const struct compile *c, size_t field)
     return operand_indexed(VCPU, SCRATCH2, 0, (int32_t)offset);
 }
 
-void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
-                    unsigned alignment)
+/* The check of the linear address base + disp. Behind it comes the load of the
+ * addend (load_addend). Returns the jump of its failure. Spoils SCRATCH. */
+static uint8_t *look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                        unsigned alignment)
 {
     struct emitter *e = &c->e;
     unsigned address = base;
@@ -133,16 +152,87 @@ void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned byt
                       -(int32_t)PAGE_BYTES | (int32_t)(alignment - 1));
     emit_alu(e, ALU_CMP, 8, SCRATCH,
              in_tlb(c, write ? offsetof(struct tlb_entry, write_tag) : offsetof(struct tlb_entry, read_tag)));
-    slow_jump(c, CONDITION_NE);
     flags_clobbered(c);
-    emit_load(e, 8, SCRATCH2, in_tlb(c, offsetof(struct tlb_entry, addend)));
+    return emit_jump_if(e, CONDITION_NE, NULL);
 }
 
-/* The address is a register and a displacement: no need to make it twice. */
-static bool simple(const struct insn *insn)
+static void load_addend(struct compile *c)
 {
-    return insn->seg == SEGMENT_FLAT && insn->address_shift == 0 && no_register(insn->index)
-           && insn->base < RIP && pinned(insn->base);
+    emit_load(&c->e, 8, SCRATCH2, in_tlb(c, offsetof(struct tlb_entry, addend)));
+}
+
+void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                    unsigned alignment)
+{
+    slow_from(c, look_up(c, base, disp, bytes, write, alignment));
+    load_addend(c);
+}
+
+/* Groups */
+
+static struct host_operand group_slot(const struct access *access)
+{
+    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, translated.addend)
+                                          + (access->group - 1u) * sizeof(uint64_t)));
+}
+
+bool memory_checks(const struct compile *c)
+{
+    return c->row->modrm & MODRM_PRESENT && c->insn->modrm < 0xc0
+           && !access_is_member(&c->accesses, c->number, ACCESS_OPERAND);
+}
+
+/* The access's group, or NULL if it has none; then it is to be checked alone. */
+static struct group *group_of(struct compile *c, unsigned which, unsigned bytes, bool write)
+{
+    struct access *access = &c->accesses.access[c->number][which];
+    if (!access->group)
+        return NULL;
+    struct group *group = &c->accesses.groups[access->group - 1];
+    if (group->live == access->head || bytes > access->bytes || (write && !group->write))
+        c->trouble = true;
+    return group;
+}
+
+/* The operand of an access in a group. SCRATCH2 is used, and SCRATCH unless the
+ * address is simple. */
+static struct host_operand grouped_operand(struct compile *c, struct group *group)
+{
+    const struct insn *insn = c->insn;
+    const struct access *access = &c->accesses.access[c->number][ACCESS_OPERAND];
+    struct host_operand slot = group_slot(access);
+    bool loaded = false;
+    if (!group->live) {
+        uint8_t *from;
+        if (simple(insn)) {
+            from = look_up(c, host_of(insn->base), (int32_t)insn->disp - access->offset, group->span,
+                           group->write, 1);
+        } else {
+            linear_address(c, access->offset);
+            from = look_up(c, SCRATCH, 0, group->span, group->write, 1);
+        }
+        load_addend(c);
+        compile_plain_exit(c, from);
+        if (group->place)
+            emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
+        else if (insn->seg != SEGMENT_FLAT)
+            emit_alu(&c->e, ALU_ADD, 8, SCRATCH2, segment_base(insn));
+        emit_store(&c->e, 8, slot, SCRATCH2);
+        group->live = loaded = true;
+    }
+    if (!group->place && !simple_offset(insn)) {
+        memory_sum(c, SCRATCH, 8);
+        loaded = false;
+    }
+    if (!loaded)
+        emit_load(&c->e, 8, SCRATCH2, slot);
+    if (group->place) {
+        uint64_t address = insn->base == RIP ? c->rip + (uint64_t)insn->disp : (uint64_t)insn->disp;
+        return operand_memory(SCRATCH2, (int32_t)(address & PAGE_MASK));
+    }
+    if (simple_offset(insn))
+        return operand_indexed(SCRATCH2, host_of(insn->base), 0, (int32_t)insn->disp);
+    return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
 }
 
 static struct host_operand checked_operand(struct compile *c, unsigned bytes, bool write, bool keep,
@@ -151,12 +241,20 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
     const struct insn *insn = c->insn;
     if (c->kind->code_bytes != 8)
         return segmented_operand(c, bytes, write, alignment);
+    struct group *group = group_of(c, ACCESS_OPERAND, bytes, write);
+    if (group) {
+        struct host_operand operand = grouped_operand(c, group);
+        if (!keep || operand.index != SCRATCH)
+            return operand;
+        emit_lea(&c->e, 8, SCRATCH2, operand);
+        return operand_memory(SCRATCH2, 0);
+    }
     if (simple(insn)) {
         unsigned base = host_of(insn->base);
         memory_look_up(c, base, (int32_t)insn->disp, bytes, write, alignment);
         return operand_indexed(SCRATCH2, base, 0, (int32_t)insn->disp);
     }
-    linear_address(c);
+    linear_address(c, 0);
     memory_look_up(c, SCRATCH, 0, bytes, write, alignment);
     /* The addend survives in SCRATCH2 unless the address needs it. */
     bool both = insn->index < RIP && !pinned(insn->index);
@@ -165,7 +263,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
         emit_load(&c->e, 8, SCRATCH, guest_operand(insn->index));
         if (insn->address_shift == 32) {
             emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH2);
-            linear_address(c);
+            linear_address(c, 0);
             emit_load(&c->e, 8, SCRATCH2, IN_VCPU(translated.value));
         } else {
             emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, insn->scale, (int32_t)insn->disp));
@@ -180,7 +278,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
                 emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(insn));
         }
     } else {
-        linear_address(c);
+        linear_address(c, 0);
     }
     if (!keep)
         return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
@@ -254,13 +352,25 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
 {
     if (c->kind->code_bytes != 8)
         return segmented_stack(c, base, disp, bytes, write);
-    memory_look_up(c, host_of(base), disp, bytes, write, 1);
+    const struct access *access = &c->accesses.access[c->number][ACCESS_STACK];
+    struct group *group = group_of(c, ACCESS_STACK, bytes, write);
+    if (group && group->live) {
+        emit_load(&c->e, 8, SCRATCH2, group_slot(access));
+    } else if (group) {
+        uint8_t *from = look_up(c, host_of(base), disp - access->offset, group->span, group->write, 1);
+        load_addend(c);
+        compile_plain_exit(c, from);
+        emit_store(&c->e, 8, group_slot(access), SCRATCH2);
+        group->live = true;
+    } else {
+        memory_look_up(c, host_of(base), disp, bytes, write, 1);
+    }
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
 }
 
 void memory_leave_if(struct compile *c, enum condition condition)
 {
-    slow_jump(c, condition);
+    slow_from(c, emit_jump_if(&c->e, condition, NULL));
 }
 
 void memory_load(struct compile *c, unsigned bytes)
@@ -271,6 +381,8 @@ void memory_load(struct compile *c, unsigned bytes)
         emit_load(e, bytes, SCRATCH, operand);
     else
         emit_instruction(e, OP2(bytes == 1 ? 0xb6 : 0xb7), 4, SCRATCH, operand); /* MOVZX */
+    if (c->accesses.access[c->number][ACCESS_OPERAND].group)
+        return; /* its slow path, if it is a head, goes on before the load */
     struct slow_path *slow = slow_path(c);
     slow->load = (uint8_t)bytes;
     slow->resume = e->at;

@@ -9,6 +9,9 @@
 
 struct compile;
 
+/* Whether the current instruction's memory operand uses the host's flags. */
+bool memory_checks(const struct compile *c);
+
 /* Emits the check of the memory operand for an access of `bytes`, with a jump
  * to a slow path that runs the whole instruction. Returns the operand to access,
  * which may use both scratch registers; with `keep` it leaves SCRATCH free. */

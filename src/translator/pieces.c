@@ -86,6 +86,7 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
     enter_handler(cpu, site);
+    uint32_t version = cpu->tlb_version;
     bool flags = flags_used(insn);
     if (flags)
         pieces_flags_from_home(cpu);
@@ -97,7 +98,7 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
         return leave_at(cpu, site, site->insn, LEAVE_FAULT);
     }
     bool ended = cpu->block_end != block_watch(block);
-    bool moved = cpu->attention || kind_now(t, cpu) != site->translation->kind
+    bool moved = cpu->attention || cpu->tlb_version != version || kind_now(t, cpu) != site->translation->kind
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
     if (ended || moved) {
         cpu->s.gpr[RIP] = insn_next(cpu, insn);
@@ -155,11 +156,12 @@ static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number
 static uint64_t call_string(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     const struct site *site = &t->sites[number];
+    uint32_t version = cpu->tlb_version;
     uint64_t reason = run_jump(cpu, t, site);
     if (reason)
         return reason;
     bool done = cpu->s.gpr[RIP] == site->rip + site->block->insns[site->insn].end;
-    return done ? LEAVE_NOT : LEAVE_HANDLER;
+    return done && cpu->tlb_version == version ? LEAVE_NOT : LEAVE_HANDLER;
 }
 
 /* Only the load of the memory operand, if it is plain memory; otherwise the
@@ -173,8 +175,10 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     enter_handler(cpu, site);
     uint64_t address = insn_address(cpu, insn);
     pieces_flags_from_home(cpu);
+    uint32_t version = cpu->tlb_version;
     int status = memory_probe_read(cpu, insn->seg, address, site->load);
-    const uint8_t *host = status ? NULL : memory_fast_read(cpu, insn->seg, address, site->load);
+    bool kept = !status && cpu->tlb_version == version;
+    const uint8_t *host = kept ? memory_fast_read(cpu, insn->seg, address, site->load) : NULL;
     if (host) {
         cpu->translated.value = 0;
         memcpy(&cpu->translated.value, host, site->load);

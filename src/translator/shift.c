@@ -93,7 +93,7 @@ bool lower_shift(struct compile *c)
     if (!form_encodable(c, &shape, (struct place){ 0, false }, rm) || (rotate && needed && memory))
         return false;
     unsigned written = memory ? 0 : 1u << rm.guest;
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory_checks(c));
     if (needed && !memory && !rotate)
         emit_store(&c->e, 8, IN_VCPU(translated.operand), form_enter(c, rm.guest, SCRATCH, true, 8));
     if (rotate && (needed || through))

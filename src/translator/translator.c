@@ -99,20 +99,28 @@ static bool full(const struct translator *t)
 {
     return t->at + 3 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count == PAGES_MAXIMUM
            || t->translation_count + 2 > TRANSLATIONS_MAXIMUM
-           || t->edge_count + 2 * (PARTS_MAXIMUM + 2) > EDGES_MAXIMUM
+           || t->edge_count + 2 * EDGES_OF_TRANSLATION > EDGES_MAXIMUM
            || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
 }
 
-/* Compiles what `translation` says, from `block` on. */
-static void compile(struct translator *t, struct translation *translation, struct block *block)
+/* Compiles what `translation` says, from `block` on; false: it has to be plain. */
+static bool try_to_compile(struct translator *t, struct translation *translation, struct block *block,
+                           bool plain)
 {
     struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
                          .translation = translation, .kind = &t->kinds[translation->kind],
-                         .index = translation->index };
+                         .index = translation->index, .plain = plain };
     chain_make(&c, block, translation->rip);
     translation->count = (uint8_t)c.count;
     watch_begin(t);
+    uint32_t edges = t->edge_count, sites = t->site_count;
     block_compile(&c);
+    if (c.trouble) {
+        ASSERT(!plain);
+        t->edge_count = edges;
+        t->site_count = sites;
+        return false;
+    }
     ASSERT(c.e.at <= c.e.limit);
     watch_tell(&c);
     t->statistics.blocks++;
@@ -120,17 +128,24 @@ static void compile(struct translator *t, struct translation *translation, struc
         t->statistics.guest_bytes += c.parts[i].block->bytes;
     t->statistics.host_bytes += (uint64_t)(c.e.at - t->at);
     t->at = t->write + ((c.e.at - t->write + 15) & ~(ptrdiff_t)15);
+    return true;
+}
+
+static void compile(struct translator *t, struct translation *translation, struct block *block)
+{
+    if (!try_to_compile(t, translation, block, translation->plain))
+        try_to_compile(t, translation, block, true);
 }
 
 static struct translation *translate(struct translator *t, struct block *block, uint64_t rip,
-                                     unsigned index, unsigned kind)
+                                     unsigned index, unsigned kind, bool plain)
 {
     uint64_t linear = kind_linear(&t->kinds[kind], rip);
     const struct code_page *page = find_page(t, linear, block->page, index, kind);
     if (!page)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
-    *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id,
+    *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id, .plain = plain,
                                          .kind = (uint16_t)kind, .index = (uint8_t)index };
     compile(t, translation, block);
     translation->next = block->translation;
@@ -218,20 +233,22 @@ static bool translatable(const struct kind *kind, const struct block *block, uin
 }
 
 static struct translation *translation_of(const struct block *block, uint64_t rip, unsigned index,
-                                          unsigned kind)
+                                          unsigned kind, bool plain)
 {
     struct translation *found = block->translation;
-    while (found && !(found->rip == rip && found->index == index && found->kind == kind))
+    while (found && !(found->rip == rip && found->index == index && found->kind == kind
+                      && found->plain == plain))
         found = found->next;
     return found;
 }
 
-/* It may be entered at once, and jumped to. */
+/* It may be entered at once, and jumped to unless it is a plain one. */
 static void note_entry(struct translator *t, struct cpu *cpu, const struct translation *translation)
 {
     note_code_page(cpu, translation);
-    cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
-        = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
+    if (!translation->plain)
+        cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
+            = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
 }
 
@@ -246,7 +263,8 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t edge)
     const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
     uint32_t page = (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
     struct block *block = engine_find_block(t->engine, block_key(page, linear, cpu->code_bytes));
-    struct translation *found = block ? translation_of(block, rip, index, kind) : NULL;
+    bool plain = edge && t->edges[edge].plain;
+    struct translation *found = block ? translation_of(block, rip, index, kind, plain) : NULL;
     if (!found)
         return 0;
     note_entry(t, cpu, found);
@@ -256,17 +274,18 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t edge)
     return (uintptr_t)translator_running(t, found->entry);
 }
 
-static struct translation *find_translation(struct translator *t, struct cpu *cpu, struct block *block)
+static struct translation *find_translation(struct translator *t, struct cpu *cpu, struct block *block,
+                                            bool plain)
 {
     uint64_t rip = cpu->s.gpr[RIP];
     unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
-    struct translation *found = translation_of(block, rip, index, kind);
+    struct translation *found = translation_of(block, rip, index, kind, plain);
     if (found)
         return found;
     if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block, rip))
         return NULL;
     /* The chain that is made looks at the heat: a loop's head must not seem cold. */
-    struct translation *made = translate(t, block, rip, index, kind);
+    struct translation *made = translate(t, block, rip, index, kind, plain);
     block->heat = 0;
     return made;
 }
@@ -281,12 +300,13 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
         engine_flush_blocks(t->engine);
         return TRANSLATED_RAN;
     }
-    struct translation *translation = find_translation(t, cpu, block);
+    const struct edge *edge = &t->edges[pending];
+    bool plain = pending && edge->plain && edge->target == cpu->s.gpr[RIP];
+    struct translation *translation = find_translation(t, cpu, block, plain);
     if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;
     note_entry(t, cpu, translation);
-    const struct edge *edge = &t->edges[pending];
-    if (pending && edge->target == translation->rip && edge->index == translation->index
+    if (pending && edge->plain == plain && edge->target == translation->rip && edge->index == translation->index
         && edge->kind == translation->kind)
         link_edge(t, &t->edges[pending], block, translation);
     pieces_flags_to_home(cpu);

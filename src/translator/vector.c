@@ -180,10 +180,43 @@ bool lower_mxcsr(struct compile *c, bool load)
     return true;
 }
 
-/* SHA's operands must be aligned on Intel's hosts, whatever the guest's model says. */
-static bool is_aligned(const struct opcode_row *row)
+/* What the current instruction is if it is one of ours. */
+struct vector_form {
+    bool mmx, stores, aligned;
+    unsigned bytes; /* in memory, or what they would be */
+    struct general general;
+};
+
+static bool form_of(const struct compile *c, struct vector_form *form)
 {
-    return row->attributes & SSE_ALIGNED || row->feature == FEATURE_SHA;
+    const struct opcode_row *row = c->row;
+    if (row->map != MAP_TWO && row->map != MAP_T38 && row->map != MAP_T3A)
+        return false;
+    if (!feature_fits(c) || excluded(row) || !operands_fit(c) || !one_file(row, &form->mmx))
+        return false;
+    form->bytes = rm_bytes(c, &form->stores);
+    form->general = general_operand(c);
+    /* SHA's operands must be aligned on Intel's hosts, whatever the guest's model says. */
+    form->aligned = form->bytes == 16 && (row->attributes & SSE_ALIGNED || row->feature == FEATURE_SHA);
+    return c->insn->modrm >= 0xc0 || form->bytes;
+}
+
+unsigned vector_group_bytes(const struct compile *c, bool *write)
+{
+    struct vector_form form;
+    if (!form_of(c, &form) || form.aligned)
+        return 0;
+    *write = form.stores;
+    return form.bytes;
+}
+
+bool vector_writes(const struct compile *c, unsigned *registers)
+{
+    struct vector_form form;
+    if (!form_of(c, &form))
+        return false;
+    *registers = form.general.any && form.general.written ? 1u << form.general.guest : 0;
+    return true;
 }
 
 bool lower_vector(struct compile *c)
@@ -191,19 +224,13 @@ bool lower_vector(struct compile *c)
     const struct insn *insn = c->insn;
     const struct opcode_row *row = c->row;
     struct emitter *e = &c->e;
-    if (row->map != MAP_TWO && row->map != MAP_T38 && row->map != MAP_T3A)
-        return false;
-    if (row->map == MAP_TWO && row->opcode == 0xae && row->feature == FEATURE_SSE)
+    if (c->row->map == MAP_TWO && c->row->opcode == 0xae && c->row->feature == FEATURE_SSE)
         return lower_mxcsr(c, (insn->modrm >> 3 & 7) == 2);
-    if (!feature_fits(c) || excluded(row) || !operands_fit(c))
+    struct vector_form form;
+    if (!form_of(c, &form))
         return false;
-    bool memory = insn->modrm < 0xc0, stores, mmx;
-    if (!one_file(row, &mmx))
-        return false;
-    unsigned bytes = rm_bytes(c, &stores);
-    struct general general = general_operand(c);
-    if (memory && !bytes)
-        return false;
+    bool memory = insn->modrm < 0xc0, mmx = form.mmx;
+    struct general general = form.general;
     unsigned written = general.any && general.written ? 1u << general.guest : 0;
     flags_prepare(c, written, memory || row->flags_written || !(mmx ? c->x87 : c->vectors));
     if (mmx)
@@ -212,7 +239,7 @@ bool lower_vector(struct compile *c)
         memory_need_vectors(c);
     struct host_operand rm = operand_register(mmx ? insn->rm & 7u : insn->rm);
     if (memory)
-        rm = memory_vector(c, bytes, stores, is_aligned(row) && bytes == 16);
+        rm = memory_vector(c, form.bytes, form.stores, form.aligned);
     if (memory && general.any && !pinned(general.guest)) { /* the address may be in SCRATCH */
         emit_lea(e, 8, SCRATCH2, rm);
         rm = operand_memory(SCRATCH2, 0);
