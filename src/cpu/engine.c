@@ -8,6 +8,7 @@
 #include "cpu/debug.h"
 #include "cpu/exceptions.h"
 #include "cpu/flags.h"
+#include "cpu/memory.h"
 #include "util/assert.h"
 
 #define BUCKETS (1u << 16)
@@ -331,8 +332,7 @@ static inline struct block *next_block(struct cpu *cpu, struct block *before, ui
     return block;
 }
 
-/* Counts a delivery as one instruction. */
-static void deliver_exception(struct cpu *cpu)
+void engine_deliver(struct cpu *cpu)
 {
     cpu->remaining--;
     cpu->fetch_linear = TLB_INVALID;
@@ -367,7 +367,7 @@ static inline bool execute(struct cpu *cpu, const struct block *block, uint32_t 
     if (unlikely(status)) {
         cpu->s.gpr[RIP] = (cpu->s.gpr[RIP] + insn->end - insn->length) & cpu->rip_mask;
         cpu->s.pending_debug = 0; /* traps are of instructions that complete */
-        deliver_exception(cpu);
+        engine_deliver(cpu);
         return false;
     }
     if (!(insn[-1].attributes & SETS_RIP))
@@ -378,7 +378,7 @@ static inline bool execute(struct cpu *cpu, const struct block *block, uint32_t 
 static void debug_trap(struct cpu *cpu, uint64_t bits)
 {
     cpu->exception = (struct exception){ VECTOR_DB, false, 0, bits };
-    deliver_exception(cpu);
+    engine_deliver(cpu);
 }
 
 enum next_step { STEP_RUN, STEP_AGAIN, STEP_HALTED, STEP_SHUTDOWN, STEP_YIELD, STEP_DEBUG };
@@ -451,7 +451,7 @@ static enum next_step attend(struct cpu *cpu, uint32_t *limit)
     }
     if (unlikely(exceptions_virtual_interrupt(cpu))) {
         cpu_raise_error(cpu, VECTOR_GP, 0);
-        deliver_exception(cpu);
+        engine_deliver(cpu);
         return STEP_AGAIN;
     }
     bool guest_debug = s->rflags & (FLAG_TF | FLAG_RF) || s->dr[7] & 0xff;
@@ -460,6 +460,35 @@ static enum next_step attend(struct cpu *cpu, uint32_t *limit)
     else
         cpu->attention = false;
     return STEP_RUN;
+}
+
+/* The instruction at RIP can be fetched, whatever bytes it has. */
+static bool fetch_is_sure(const struct cpu *cpu)
+{
+    uint64_t rip = cpu->s.gpr[RIP];
+    return cpu->code_bytes == 8 && (rip & PAGE_MASK) <= PAGE_BYTES - INSN_BYTES_MAXIMUM
+           && memory_tlb_entry(cpu, rip)->exec_tag == (rip & ~(uint64_t)PAGE_MASK);
+}
+
+bool engine_goes_on(struct cpu *cpu)
+{
+    struct cpu_state *s = &cpu->s;
+    if (cpu->remaining <= 0)
+        return false;
+    if (!cpu->attention)
+        return true;
+    if (cpu->debug || s->init_pending || s->smi_pending || s->nmi_pending || s->pending_debug || s->yield
+        || s->activity != CPU_RUNNING || s->shadow_sti || s->shadow_mov_ss || s->dr[7] & 0xff
+        || s->rflags & FLAG_TF || (cpu->interrupt_line && s->rflags & FLAG_IF)
+        || exceptions_virtual_interrupt(cpu))
+        return false;
+    if (s->rflags & FLAG_RF) {
+        if (!fetch_is_sure(cpu))
+            return false; /* should the fault become #DF, that shows RF */
+        s->rflags &= ~FLAG_RF;
+    }
+    cpu->attention = false;
+    return true;
 }
 
 /* One instruction with everything that single-stepping, breakpoints of the
@@ -551,7 +580,7 @@ static bool run_translated(struct cpu *cpu, struct block *block)
     case TRANSLATED_RAN: return true;
     case TRANSLATED_FAULT: break;
     }
-    deliver_exception(cpu);
+    engine_deliver(cpu);
     return true;
 }
 
@@ -587,7 +616,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
         }
         block = next_block(cpu, block, &limit);
         if (unlikely(!block)) {
-            deliver_exception(cpu);
+            engine_deliver(cpu);
             debug_done(cpu);
             continue;
         }

@@ -59,7 +59,7 @@ struct table_use {
 enum translated_end {
     TRANSLATED_NOT,   /* there is no translation: the interpreter is to run the block */
     TRANSLATED_RAN,   /* RIP is at the next instruction */
-    TRANSLATED_FAULT, /* the instruction at RIP raised cpu->exception */
+    TRANSLATED_FAULT, /* the instruction at RIP, the slice's last, raised cpu->exception */
 };
 
 /* The translator, if there is one. */
@@ -106,6 +106,13 @@ struct block *engine_find_block(struct engine *engine, uint64_t key);
 
 /* Drops all blocks. Not while a block runs. */
 void engine_flush_blocks(struct engine *engine);
+
+/* Delivers cpu->exception of the instruction at RIP, which counts as one. */
+void engine_deliver(struct cpu *cpu);
+/* At a boundary: whether the instruction at RIP comes next in this slice, and no
+ * request, trap or breakpoint is to be looked at before it. If so, RF is cleared as
+ * that instruction does, and cpu->attention. */
+bool engine_goes_on(struct cpu *cpu);
 
 /* mmu.c: the listener's TLB half, and use of a page by a walk. */
 void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, uint32_t length,

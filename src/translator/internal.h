@@ -70,8 +70,9 @@ struct site {
     bool lowered;           /* a slow path, not a fallback */
 };
 
-/* Reasons to leave, as the code returns them. */
-enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER };
+/* Reasons to leave, as the code returns them. LEAVE_JUMP, of a piece's function: does
+ * not, and goes on at translated.value for the block at translated.target. */
+enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER, LEAVE_JUMP };
 
 struct translator {
     struct engine *engine;

@@ -79,6 +79,36 @@ static void enter_handler(struct cpu *cpu, const struct site *site)
     cpu->current = &block->insns[site->insn];
 }
 
+/* At a boundary, with the flags at home and what the slice is not charged for given
+ * back: goes on with the block at RIP, which the table of indirect jumps finds, unless
+ * the run loop has something to look at. */
+static uint64_t go_on(struct cpu *cpu, struct translator *t, uint64_t reason)
+{
+    uint64_t target = cpu->s.gpr[RIP];
+    unsigned kind = kind_now(t, cpu);
+    if (kind == KIND_NONE || !engine_goes_on(cpu))
+        return reason;
+    cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
+    cpu->translated.target = kind_target(t, kind, target);
+    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
+    cpu->translated.vectors = cpu->translated.x87 = 0; /* a piece stored them */
+    return LEAVE_JUMP;
+}
+
+/* The site's instruction raised an exception, whose delivery follows. Flags are in
+ * the interpreter's form. If the delivery is the slice's last, the run loop does it. */
+static uint64_t fault_at(struct cpu *cpu, struct translator *t, const struct site *site)
+{
+    const struct insn *insn = &site->block->insns[site->insn];
+    cpu->s.gpr[RIP] = (site->rip + insn->end - insn->length) & cpu->rip_mask;
+    leave_at(cpu, site, site->insn, LEAVE_FAULT);
+    bool last = cpu->remaining <= 1;
+    if (!last)
+        engine_deliver(cpu);
+    pieces_flags_to_home(cpu);
+    return last ? LEAVE_FAULT : go_on(cpu, t, LEAVE_HANDLER);
+}
+
 static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     const struct site *site = &t->sites[number];
@@ -91,65 +121,56 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     if (flags)
         pieces_flags_from_home(cpu);
     int status = insn->handler(cpu, insn);
+    if (unlikely(status)) {
+        if (!flags)
+            pieces_flags_from_home(cpu);
+        return fault_at(cpu, t, site);
+    }
     if (flags)
         pieces_flags_to_home(cpu);
-    if (status) {
-        cpu->s.gpr[RIP] = site->rip + insn->end - insn->length;
-        return leave_at(cpu, site, site->insn, LEAVE_FAULT);
-    }
     bool ended = cpu->block_end != block_watch(block);
     bool moved = cpu->attention || cpu->tlb_version != version || kind_now(t, cpu) != site->translation->kind
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
     if (ended || moved) {
         cpu->s.gpr[RIP] = insn_next(cpu, insn);
-        return leave_at(cpu, site, site->insn + 1u, LEAVE_HANDLER);
+        return go_on(cpu, t, leave_at(cpu, site, site->insn + 1u, LEAVE_HANDLER));
     }
     leave_handler(cpu);
     return LEAVE_NOT;
 }
 
 /* Runs an instruction that sets RIP or is the last of its block; a repeated
- * string instruction that has more to do again while the slice lasts. */
+ * string instruction that has more to do again while the slice lasts. LEAVE_NOT: code
+ * is what it was, and nothing is to be looked at. */
 static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct site *site)
 {
     const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
     uint64_t start = site->rip + insn->end - insn->length;
+    bool plain;
     enter_handler(cpu, site);
     pieces_flags_from_home(cpu);
     for (;;) {
         cpu->s.gpr[RIP] = site->rip;
-        int status = insn->handler(cpu, insn);
-        if (status) {
-            pieces_flags_to_home(cpu);
-            cpu->s.gpr[RIP] = start;
-            return leave_at(cpu, site, site->insn, LEAVE_FAULT);
-        }
+        if (unlikely(insn->handler(cpu, insn)))
+            return fault_at(cpu, t, site);
         if (!(insn->attributes & SETS_RIP))
             cpu->s.gpr[RIP] = insn_next(cpu, insn);
-        if (cpu->attention || cpu->block_end != block_watch(block) || kind_now(t, cpu) == KIND_NONE) {
-            pieces_flags_to_home(cpu);
-            return leave_at(cpu, site, block->count, LEAVE_HANDLER);
-        }
-        if (cpu->s.gpr[RIP] != start || cpu->remaining <= 0 || !(insn->attributes & STRING))
+        plain = !cpu->attention && cpu->block_end == block_watch(block);
+        if (!plain || cpu->s.gpr[RIP] != start || cpu->remaining <= 0 || !(insn->attributes & STRING))
             break;
         cpu->remaining--;
     }
     pieces_flags_to_home(cpu);
-    return leave_at(cpu, site, block->count, LEAVE_NOT);
+    leave_at(cpu, site, block->count, LEAVE_NOT);
+    return plain ? LEAVE_NOT : go_on(cpu, t, LEAVE_HANDLER);
 }
 
-/* Where to go on is found in the table of indirect jumps. */
 static uint64_t call_jump(struct cpu *cpu, struct translator *t, uint32_t number)
 {
-    uint64_t reason = run_jump(cpu, t, &t->sites[number]), target = cpu->s.gpr[RIP];
-    if (reason)
-        return reason;
-    cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
-    cpu->translated.target = kind_target(t, kind_now(t, cpu), target);
-    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
-    return LEAVE_NOT;
+    uint64_t reason = run_jump(cpu, t, &t->sites[number]);
+    return reason ? reason : go_on(cpu, t, LEAVE_HANDLER);
 }
 
 /* A repeated string instruction: goes on behind it when it is done. */
@@ -187,14 +208,12 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     }
     if (!status)
         status = insn->handler(cpu, insn);
+    if (status)
+        return fault_at(cpu, t, site);
     pieces_flags_to_home(cpu);
-    if (status) {
-        cpu->s.gpr[RIP] = site->rip + insn->end - insn->length;
-        return leave_at(cpu, site, site->insn, LEAVE_FAULT);
-    }
     if (!(insn->attributes & SETS_RIP))
         cpu->s.gpr[RIP] = insn_next(cpu, insn);
-    return leave_at(cpu, site, site->insn + 1u, LEAVE_HANDLER);
+    return go_on(cpu, t, leave_at(cpu, site, site->insn + 1u, LEAVE_HANDLER));
 }
 
 /* Common pieces of code */
@@ -455,11 +474,21 @@ static void load_again(struct emitter *e, int32_t above)
 
 /* What a piece does after its function: PIECE_AGAIN is PIECE_GO_ON with the XMM
  * registers and the x87's state back where they were. */
-enum piece { PIECE_GO_ON, PIECE_AGAIN, PIECE_LOAD, PIECE_JUMP };
+enum piece { PIECE_GO_ON, PIECE_AGAIN, PIECE_LOAD };
+
+/* The function of a piece said LEAVE_JUMP. */
+static void jump_to_target(struct emitter *e)
+{
+    load_registers(e, 8);
+    emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.target) + 8));
+    emit_load(e, 8, SCRATCH2, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
+    emit_lea(e, 8, VCPU, operand_memory(VCPU, 8));
+    emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
+}
 
 /* A piece that calls `function` with the site in SCRATCH. When that does not
- * want to leave, it goes on: behind the call, there with the value in SCRATCH, or
- * at the block at RIP. */
+ * want to leave, it goes on: behind the call, there with the value in SCRATCH if
+ * PIECE_LOAD, or at the block at RIP. */
 static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintptr_t function,
                            enum piece piece)
 {
@@ -482,15 +511,12 @@ static uint8_t *call_piece(struct emitter *e, const struct translator *t, uintpt
     load_registers(e, 8);
     if (piece == PIECE_LOAD)
         emit_load(e, 8, SCRATCH, operand_memory(VCPU, (int32_t)offsetof(struct cpu, translated.value) + 8));
-    if (piece == PIECE_JUMP) {
-        emit_lea(e, 8, VCPU, operand_memory(VCPU, 8));
-        emit_load(e, 8, SCRATCH, IN_VCPU(translated.target));
-        emit_load(e, 8, SCRATCH2, IN_VCPU(translated.value));
-        emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
-    } else {
-        emit_bytes(e, 0xc3, 1);
-    }
+    emit_bytes(e, 0xc3, 1);
     emit_patch(leaves, e->at);
+    emit_alu_constant(e, ALU_CMP, 4, operand_register(HOST_RAX), LEAVE_JUMP);
+    uint8_t *really = emit_jump_if(e, CONDITION_NE, NULL);
+    jump_to_target(e);
+    emit_patch(really, e->at);
     emit_alu_constant(e, ALU_ADD, 8, operand_register(VCPU), 8);
     return_to_caller(e);
     return start;
@@ -560,7 +586,7 @@ void pieces_make(struct translator *t)
     t->vectors = vectors_piece(&e);
     t->wide = wide_piece(&e);
     t->x87 = x87_piece(&e);
-    t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_JUMP);
+    t->jump = call_piece(&e, t, (uintptr_t)call_jump, PIECE_GO_ON);
     t->string = call_piece(&e, t, (uintptr_t)call_string, PIECE_GO_ON);
     t->slow_load = call_piece(&e, t, (uintptr_t)call_slow_load, PIECE_LOAD);
     t->first = t->at = e.at;
