@@ -17,13 +17,16 @@
 #include "cpu/opcode.h"
 #include "util/assert.h"
 
-/* The bytes of one instruction while they are read. */
+/* The bytes of one instruction while they are read. Those behind the available
+ * ones are whatever follows: that some were read is told by the position. */
 struct cursor {
     const uint8_t *bytes;
     unsigned available;
     unsigned position;
-    bool exhausted; /* a byte past the available ones was asked for */
 };
+
+/* More than the parts of an instruction behind 15 prefixes can take. */
+#define CURSOR_BYTES 48
 
 /* What prefixes and ModRM said. */
 struct parse {
@@ -42,23 +45,112 @@ struct parse {
     uint8_t vvvv;   /* as a register number; 0 when the field is 1111b */
 };
 
+static bool exhausted(const struct cursor *cursor)
+{
+    return cursor->position > cursor->available;
+}
+
 static uint8_t next_byte(struct cursor *cursor)
 {
-    if (cursor->position >= cursor->available) {
-        cursor->exhausted = true;
-        return 0;
-    }
     return cursor->bytes[cursor->position++];
 }
 
 /* A little-endian integer of 1, 2, 4 or 8 bytes, sign-extended. */
-static uint64_t next_signed(struct cursor *cursor, unsigned bytes)
+static inline uint64_t next_signed(struct cursor *cursor, unsigned bytes)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        value |= (uint64_t)next_byte(cursor) << (8 * i);
-    unsigned shift = 64 - 8 * bytes;
-    return (uint64_t)((int64_t)(value << shift) >> shift);
+    const uint8_t *at = cursor->bytes + cursor->position;
+    int16_t word;
+    int32_t doubleword;
+    uint64_t quadword;
+    cursor->position += bytes;
+    switch (bytes) {
+    case 1: return (uint64_t)(int8_t)*at;
+    case 2: memcpy(&word, at, 2); return (uint64_t)word;
+    case 4: memcpy(&doubleword, at, 4); return (uint64_t)doubleword;
+    }
+    memcpy(&quadword, at, 8);
+    return quadword;
+}
+
+/* Preparation: what of a row decides whether it fits, and what its operands ask for. */
+
+/* struct candidate's flags */
+enum {
+    HAS_MODRM = 1, IN_OPCODE = 2, BYTE_REG = 4, BYTE_OPCODE = 8, BYTE_RM = 16, ON_STACK = 32
+};
+
+/* struct candidate's immediate */
+enum { IMMEDIATE_NONE, IMMEDIATE_BYTE, IMMEDIATE_Z, IMMEDIATE_OTHER };
+
+static unsigned immediate_of(const struct opcode_row *row)
+{
+    unsigned found = IMMEDIATE_NONE;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned one = IMMEDIATE_NONE;
+        switch (row->operand[i]) {
+        case OPERAND_Ib: case OPERAND_Ibs: case OPERAND_Jb: case OPERAND_Lx:
+            one = IMMEDIATE_BYTE;
+            break;
+        case OPERAND_Iz: case OPERAND_Jz:
+            one = IMMEDIATE_Z;
+            break;
+        case OPERAND_Iw: case OPERAND_Iv: case OPERAND_I1: case OPERAND_Ob: case OPERAND_Ov:
+        case OPERAND_Ap:
+            one = IMMEDIATE_OTHER;
+            break;
+        default: continue;
+        }
+        found = found || row->attributes & IMM_ZX ? IMMEDIATE_OTHER : one;
+    }
+    return found;
+}
+
+static unsigned flags_of(const struct opcode_row *row)
+{
+    unsigned flags = row->modrm & MODRM_PRESENT  ? HAS_MODRM
+                     : row->modrm & MODRM_PLUS_R ? IN_OPCODE
+                                                 : 0;
+    if (row->attributes & (DEFAULT64 | FORCE64))
+        flags |= ON_STACK;
+    for (unsigned i = 0; i < 4; i++)
+        flags |= row->operand[i] == OPERAND_Gb   ? BYTE_REG
+                 : row->operand[i] == OPERAND_Zb ? BYTE_OPCODE
+                 : row->operand[i] == OPERAND_Eb ? BYTE_RM
+                                                 : 0;
+    return flags;
+}
+
+/* Bit n: fits in situation n (see situation()). */
+static uint8_t situations_of(const struct opcode_row *row, bool amd)
+{
+    static const uint8_t prefixes[] = {
+        [OPCODE_PREFIX_ANY] = 0xff, [OPCODE_PREFIX_NP] = 0x11, [OPCODE_PREFIX_P66] = 0x22,
+        [OPCODE_PREFIX_PF3] = 0x44, [OPCODE_PREFIX_PF2] = 0x88,
+    };
+    unsigned modes = 0xff;
+    if (row->mode == OPCODE_MODE_NO64 && !(amd && row->feature == FEATURE_SYSCALL))
+        modes = 0x0f;
+    if (row->mode == OPCODE_MODE_ONLY64 && !(amd && row->feature == FEATURE_SYSCALL))
+        modes = 0xf0;
+    return (uint8_t)(prefixes[row->prefix] & modes);
+}
+
+#define MOD_REGISTER 0x100 /* above ModRM: mod is 3 */
+
+static struct candidate candidate_of(const struct opcode_row *row, bool amd)
+{
+    struct candidate c = { .situations = situations_of(row, amd), .flags = (uint8_t)flags_of(row),
+                           .immediate = (uint8_t)immediate_of(row) };
+    if (row->modrm & (MODRM_ONLY_MEM | MODRM_ONLY_REG))
+        c.modrm_mask |= MOD_REGISTER;
+    if (row->modrm & MODRM_ONLY_REG)
+        c.modrm_value |= MOD_REGISTER;
+    if (row->modrm & MODRM_FIX_REG)
+        c.modrm_mask |= 0x38;
+    if (row->modrm & MODRM_FIX_RM)
+        c.modrm_mask |= 7;
+    c.modrm_value |= row->modrm & c.modrm_mask & 0x3f;
+    return c;
 }
 
 void decoder_init(struct decoder *decoder, const struct cpu_model *model)
@@ -71,10 +163,11 @@ void decoder_init(struct decoder *decoder, const struct cpu_model *model)
         const struct opcode_row *r = &opcode_rows[row];
         if (!cpu_model_has(model, r->feature))
             continue;
+        decoder->candidates[row] = candidate_of(r, decoder->amd);
         unsigned copies = r->modrm & MODRM_PLUS_R ? 8 : 1;
         ASSERT(r->modrm & MODRM_PLUS_R ? (r->opcode & 7) == 0 : true);
         if (copies == 1) {
-            decoder->next[row] = decoder->first[r->map][r->opcode];
+            decoder->candidates[row].next = decoder->first[r->map][r->opcode];
             decoder->first[r->map][r->opcode] = (uint16_t)(row + 1);
             continue;
         }
@@ -85,36 +178,34 @@ void decoder_init(struct decoder *decoder, const struct cpu_model *model)
     }
 }
 
+/* Prefixes: 1; in 64-bit code REX: 2. */
+static const uint8_t prefix_class[256] = {
+    [0x26] = 1, [0x2e] = 1, [0x36] = 1, [0x3e] = 1, [0x40 ... 0x4f] = 2, [0x64 ... 0x67] = 1,
+    [0xf0] = 1, [0xf2] = 1, [0xf3] = 1,
+};
+
 /* Reads prefixes; returns the first byte after them. */
 static uint8_t parse_prefixes(struct parse *parse)
 {
     for (;;) {
         uint8_t byte = next_byte(&parse->cursor);
-        if (parse->cursor.exhausted)
+        unsigned class = prefix_class[byte];
+        if (class == 0 || exhausted(&parse->cursor))
             return byte;
-        if (parse->code_bytes == 8 && (byte & 0xf0) == 0x40) {
+        if (class == 2) {
+            if (parse->code_bytes != 8)
+                return byte;
             parse->rex = byte;
             parse->prefixes |= PREFIX_REX;
-            uint8_t after = parse->cursor.position < parse->cursor.available
-                                ? parse->cursor.bytes[parse->cursor.position]
-                                : 0;
-            if (parse->cursor.position >= parse->cursor.available) {
-                parse->cursor.exhausted = true;
-                return 0;
-            }
-            /* A REX that is not right before the opcode is ignored: the loop
-             * forgets it when another prefix follows. */
-            switch (after) {
-            case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66:
-            case 0x67: case 0xf0: case 0xf2: case 0xf3:
+            /* A REX that is not right before the opcode is ignored. */
+            unsigned after = prefix_class[parse->cursor.bytes[parse->cursor.position]];
+            if (after == 0)
+                return next_byte(&parse->cursor);
+            if (after == 1) {
                 parse->rex = 0;
                 parse->prefixes &= (uint8_t)~PREFIX_REX;
-                continue;
-            default:
-                if ((after & 0xf0) == 0x40)
-                    continue;
-                return next_byte(&parse->cursor);
             }
+            continue;
         }
         switch (byte) {
         /* In 64-bit code these four say nothing, not even against FS and GS. */
@@ -131,8 +222,6 @@ static uint8_t parse_prefixes(struct parse *parse)
         case 0xf3: parse->prefixes = (uint8_t)((parse->prefixes & ~PREFIX_REPNE) | PREFIX_REP); break;
         default: return byte;
         }
-        if (parse->cursor.position > INSN_BYTES_MAXIMUM)
-            return byte;
     }
 }
 
@@ -145,7 +234,7 @@ static bool parse_vex(struct parse *parse, uint8_t byte)
     static const uint8_t mandatory[4] = { 0, PREFIX_OPERAND, PREFIX_REP, PREFIX_REPNE };
     struct cursor *cursor = &parse->cursor;
     uint8_t first = next_byte(cursor), second = first;
-    if (cursor->exhausted)
+    if (exhausted(cursor))
         return true;
     if (parse->code_bytes != 8 && first < 0xc0) {
         cursor->position--;
@@ -195,13 +284,13 @@ static void parse_opcode(struct parse *parse)
     parse->opcode = byte;
 }
 
-static bool prefix_fits(const struct opcode_row *row, uint8_t prefixes)
+/* The mandatory prefix and whether the code is 64-bit, as a number. */
+static unsigned situation(const struct parse *parse)
 {
-    unsigned mandatory = prefixes & PREFIX_REP       ? OPCODE_PREFIX_PF3
-                         : prefixes & PREFIX_REPNE   ? OPCODE_PREFIX_PF2
-                         : prefixes & PREFIX_OPERAND ? OPCODE_PREFIX_P66
-                                                     : OPCODE_PREFIX_NP;
-    return row->prefix == OPCODE_PREFIX_ANY || row->prefix == mandatory;
+    unsigned prefixes = parse->prefixes, now = parse->code_bytes == 8 ? 4 : 0;
+    if (likely(!(prefixes & (PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND))))
+        return now;
+    return now + (prefixes & PREFIX_REP ? 2 : prefixes & PREFIX_REPNE ? 3 : 1);
 }
 
 /* The row has an operand that VEX.vvvv names. */
@@ -225,25 +314,11 @@ static bool vex_w(const struct opcode_row *row, const struct parse *parse)
 /* VEX.L, VEX.W and a vvvv that names nothing. */
 static bool vex_fits(const struct opcode_row *row, const struct parse *parse)
 {
-    if (!parse->vex)
-        return true;
     if (row->modrm & (parse->vex_l ? VEX_L0 : VEX_L1))
         return false;
     if (row->modrm & (vex_w(row, parse) ? VEX_W0 : VEX_W1))
         return false;
     return parse->vvvv == 0 || uses_vvvv(row);
-}
-
-static bool modrm_fits(const struct opcode_row *row, uint8_t modrm)
-{
-    bool memory = modrm < 0xc0;
-    if (row->modrm & MODRM_ONLY_MEM && !memory)
-        return false;
-    if (row->modrm & MODRM_ONLY_REG && memory)
-        return false;
-    if (row->modrm & MODRM_FIX_REG && (modrm & 0x38) != (row->modrm & 0x38))
-        return false;
-    return !(row->modrm & MODRM_FIX_RM) || (modrm & 7) == (row->modrm & 7);
 }
 
 /* MOV from and to control and debug registers: mod is ignored, the operand is a
@@ -253,31 +328,30 @@ static bool is_control_move(const struct parse *parse)
     return parse->map == MAP_TWO && (parse->opcode & 0xfc) == 0x20;
 }
 
-/* The first row that fits, or NULL. Reads ModRM when a candidate has one. */
-static const struct opcode_row *find_row(const struct decoder *decoder, struct parse *parse)
+/* The first row that fits, plus 1, or 0. Reads ModRM when a candidate has one. */
+static unsigned find_row(const struct decoder *decoder, struct parse *parse)
 {
-    bool have_modrm = false;
-    for (unsigned link = decoder->first[parse->map][parse->opcode]; link;
-         link = decoder->next[link - 1]) {
-        const struct opcode_row *row = &opcode_rows[link - 1];
-        if (row->mode == (parse->code_bytes == 8 ? OPCODE_MODE_NO64 : OPCODE_MODE_ONLY64)
-            && !(parse->amd && row->feature == FEATURE_SYSCALL))
+    unsigned now = situation(parse), flags = 0;
+    unsigned modrm = parse->cursor.bytes[parse->cursor.position];
+    if (is_control_move(parse))
+        modrm |= 0xc0;
+    unsigned form = modrm >= 0xc0 ? modrm | MOD_REGISTER : modrm;
+    unsigned link = decoder->first[parse->map][parse->opcode];
+    for (const struct candidate *candidate; link; link = candidate->next) {
+        candidate = &decoder->candidates[link - 1];
+        if (!(candidate->situations >> now & 1))
             continue;
-        if (!prefix_fits(row, parse->prefixes) || !vex_fits(row, parse))
+        if (unlikely(parse->vex) && !vex_fits(&opcode_rows[link - 1], parse))
             continue;
-        if (row->modrm & MODRM_PRESENT) {
-            if (!have_modrm) {
-                parse->modrm = next_byte(&parse->cursor);
-                if (is_control_move(parse))
-                    parse->modrm |= 0xc0;
-                have_modrm = true;
-            }
-            if (!modrm_fits(row, parse->modrm))
-                continue;
-        }
-        return row;
+        flags |= candidate->flags;
+        if ((form & candidate->modrm_mask) == candidate->modrm_value)
+            break;
     }
-    return NULL;
+    if (flags & HAS_MODRM) {
+        parse->modrm = (uint8_t)modrm;
+        parse->cursor.position++;
+    }
+    return link;
 }
 
 /* 16-bit addressing: base, index by rm. */
@@ -329,16 +403,16 @@ static void parse_address32(struct parse *parse, struct insn *insn, unsigned *de
         insn->disp = (int64_t)next_signed(&parse->cursor, 1);
 }
 
-static void parse_memory(struct parse *parse, const struct opcode_row *row, struct insn *insn)
+static void parse_memory(struct parse *parse, unsigned flags, struct insn *insn)
 {
     unsigned segment = DS;
     insn->base = insn->index = REGISTER_ZERO;
-    if (row->modrm & MODRM_PRESENT && parse->modrm < 0xc0) {
+    if (flags & HAS_MODRM && parse->modrm < 0xc0) {
         if (parse->address_bytes == 2)
             parse_address16(parse, insn, &segment);
         else
             parse_address32(parse, insn, &segment);
-    } else if (row->attributes & (DEFAULT64 | FORCE64)) {
+    } else if (flags & ON_STACK) {
         segment = SS; /* implicit stack accesses */
     }
     if (parse->segment_override >= 0) {
@@ -375,25 +449,23 @@ static uint8_t byte_register(const struct parse *parse, unsigned number)
     return (uint8_t)(number * 8);
 }
 
-static void parse_registers(const struct parse *parse, const struct opcode_row *row, struct insn *insn)
+static void parse_registers(const struct parse *parse, unsigned flags, struct insn *insn)
 {
     unsigned rex_r = (parse->rex & 4) << 1, rex_b = (parse->rex & 1) << 3;
-    if (row->modrm & MODRM_PLUS_R) {
-        insn->rm = (uint8_t)((parse->opcode & 7) | rex_b);
-    } else if (row->modrm & MODRM_PRESENT) {
+    if (flags & HAS_MODRM) {
         insn->reg = (uint8_t)((parse->modrm >> 3 & 7) | rex_r);
         insn->rm = (uint8_t)((parse->modrm & 7) | rex_b);
+    } else if (flags & IN_OPCODE) {
+        insn->rm = (uint8_t)((parse->opcode & 7) | rex_b);
     }
-    for (unsigned i = 0; i < 4; i++) {
-        if (row->operand[i] == OPERAND_Gb)
-            insn->reg = byte_register(parse, insn->reg);
-        else if (row->operand[i] == OPERAND_Zb
-                 || (row->operand[i] == OPERAND_Eb && parse->modrm >= 0xc0))
-            insn->rm = byte_register(parse, insn->rm);
-    }
+    if (flags & BYTE_REG)
+        insn->reg = byte_register(parse, insn->reg);
+    if (flags & BYTE_OPCODE || (flags & BYTE_RM && parse->modrm >= 0xc0))
+        insn->rm = byte_register(parse, insn->rm);
 }
 
-static void parse_immediates(struct parse *parse, const struct opcode_row *row, struct insn *insn)
+static void parse_other_immediates(struct parse *parse, const struct opcode_row *row,
+                                   struct insn *insn)
 {
     struct cursor *cursor = &parse->cursor;
     unsigned z = insn->operand_bytes == 2 ? 2 : 4;
@@ -425,6 +497,17 @@ static void parse_immediates(struct parse *parse, const struct opcode_row *row, 
         else
             insn->imm = value;
     }
+}
+
+static void parse_immediates(struct parse *parse, unsigned kind, const struct opcode_row *row,
+                             struct insn *insn)
+{
+    if (kind == IMMEDIATE_BYTE)
+        insn->imm = next_signed(&parse->cursor, 1);
+    else if (kind == IMMEDIATE_Z)
+        insn->imm = next_signed(&parse->cursor, insn->operand_bytes == 2 ? 2 : 4);
+    else if (kind != IMMEDIATE_NONE)
+        parse_other_immediates(parse, row, insn);
 }
 
 static bool lock_allowed(const struct parse *parse, const struct opcode_row *row)
@@ -463,48 +546,63 @@ static void make_special(struct insn *insn, const struct parse *parse, insn_hand
     insn->code_bytes = (uint8_t)parse->code_bytes;
 }
 
+static void copy_attributes(const struct parse *parse, const struct opcode_row *row,
+                            struct insn *insn)
+{
+    insn->attributes = (uint8_t)row->attributes;
+    if (row->attributes & STRING && parse->prefixes & (PREFIX_REP | PREFIX_REPNE))
+        insn->attributes |= SETS_RIP | ENDS_BLOCK;
+    if (insn->attributes & SETS_RIP)
+        insn->attributes |= ENDS_BLOCK;
+}
+
 enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, const uint8_t *bytes,
                           unsigned available, unsigned start, struct insn *insn)
 {
+    uint8_t few[CURSOR_BYTES];
+    if (unlikely(available < CURSOR_BYTES)) {
+        memset(few, 0, sizeof few);
+        memcpy(few, bytes, available);
+        bytes = few;
+    }
     struct parse parse = {
-        .cursor = { bytes, available < INSN_BYTES_MAXIMUM ? available : INSN_BYTES_MAXIMUM, 0, false },
+        .cursor = { bytes, available < INSN_BYTES_MAXIMUM ? available : INSN_BYTES_MAXIMUM, 0 },
         .code_bytes = code_bytes,
         .segment_override = -1,
         .amd = decoder->amd,
     };
     parse_opcode(&parse);
-    const struct opcode_row *row =
-        parse.cursor.exhausted || parse.invalid ? NULL : find_row(decoder, &parse);
-    if (row) {
+    unsigned found = exhausted(&parse.cursor) || parse.invalid ? 0 : find_row(decoder, &parse);
+    const struct opcode_row *row = NULL;
+    insn_handler *handler = NULL;
+    if (likely(found != 0)) {
+        const struct candidate *candidate = &decoder->candidates[found - 1];
+        unsigned flags = candidate->flags;
+        row = &opcode_rows[found - 1];
         memset(insn, 0, sizeof *insn);
         insn->prefixes = parse.prefixes;
         insn->operand_bytes = (uint8_t)operand_bytes(&parse, row);
-        parse_memory(&parse, row, insn);
-        parse_registers(&parse, row, insn);
-        parse_immediates(&parse, row, insn);
+        parse_memory(&parse, flags, insn);
+        parse_registers(&parse, flags, insn);
+        parse_immediates(&parse, candidate->immediate, row, insn);
         if (parse.vex)
             parse_vex_operands(&parse, row, insn);
+        unsigned column = (unsigned)__builtin_ctz(insn->operand_bytes);
+        handler = row->handler[flags & HAS_MODRM && parse.modrm < 0xc0][column];
     }
-    if (parse.cursor.exhausted) {
+    if (unlikely(exhausted(&parse.cursor))) {
         if (available < INSN_BYTES_MAXIMUM)
             return DECODE_SHORT;
         make_special(insn, &parse, exec_too_long, start);
         return DECODE_OK;
     }
-    bool memory = row && row->modrm & MODRM_PRESENT && parse.modrm < 0xc0;
-    unsigned column = !row ? 0
-                      : insn->operand_bytes == 1 ? 0
-                      : insn->operand_bytes == 2 ? 1
-                      : insn->operand_bytes == 4 ? 2
-                                                 : 3;
-    insn_handler *handler = row ? row->handler[memory][column] : NULL;
-    if (!handler || parse.invalid
+    if (unlikely(!handler || parse.invalid)
         || (parse.prefixes & PREFIX_LOCK && !lock_allowed(&parse, row))) {
         make_special(insn, &parse, exec_invalid, start);
         return DECODE_OK;
     }
     insn->handler = handler;
-    insn->row = (uint16_t)(row - opcode_rows);
+    insn->row = (uint16_t)(found - 1);
     insn->length = (uint8_t)parse.cursor.position;
     insn->end = (uint16_t)(start + insn->length);
     if (insn->base == RIP)
@@ -513,11 +611,7 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
     insn->modrm = parse.modrm;
     insn->rex = parse.rex;
     insn->opcode = parse.opcode;
-    insn->attributes = (uint8_t)row->attributes;
-    if (row->attributes & STRING && parse.prefixes & (PREFIX_REP | PREFIX_REPNE))
-        insn->attributes |= SETS_RIP | ENDS_BLOCK;
-    if (insn->attributes & SETS_RIP)
-        insn->attributes |= ENDS_BLOCK;
+    copy_attributes(&parse, row, insn);
     return DECODE_OK;
 }
 

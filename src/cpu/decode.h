@@ -16,11 +16,20 @@
 /* insn->row of what is not in the table. */
 #define ROW_INVALID 0xffff
 
+/* What decides whether a row fits, in a few bytes, and what it asks for. (decode.c) */
+struct candidate {
+    uint16_t next;        /* row + 1 of the next candidate, 0: none */
+    uint16_t modrm_mask, modrm_value;
+    uint8_t situations;   /* of prefix and mode */
+    uint8_t flags, immediate;
+    uint8_t pad;
+};
+
 /* Index over the opcode table for one CPU model: rows of absent features are
  * left out. Read-only after decoder_init. */
 struct decoder {
-    uint16_t first[7][256];              /* [enum opcode_map]: row + 1 of the first candidate, 0: none */
-    uint16_t next[DECODE_ROWS_MAXIMUM];  /* row + 1 of the next candidate */
+    uint16_t first[7][256];  /* [enum opcode_map]: row + 1 of the first candidate, 0: none */
+    struct candidate candidates[DECODE_ROWS_MAXIMUM]; /* by row */
     bool amd;                            /* decodes as AMD's CPUs where they differ */
 };
 
