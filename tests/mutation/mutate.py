@@ -31,7 +31,7 @@ JOBS = 2
 # No debug information: object files then show whether code has changed.
 MAKE_FLAGS = "CFLAGS=-O2 CC='%s'" % os.environ.get("CC", "gcc")
 UNITS = ("exec exceptions system segment cpuid fp fpu_state isa transfers smm debug_registers v86 "
-         "paging_rules borders msr syscall")
+         "paging_rules borders msr syscall xsave")
 FLAGS = ["CF", "PF", "AF", "ZF", "SF", "TF", "IF", "DF", "OF", "NT", "RF", "VM", "AC"]
 VECTORS = ["DE", "DB", "UD", "NM", "TS", "NP", "SS", "GP", "PF", "MF", "AC", "XM"]
 DECLARATION = re.compile(

@@ -544,6 +544,45 @@ static void task_switches_by_limit(void **state)
     }
 }
 
+/* All that loads a segment sets its accessed bit, in memory too: code by every
+ * way, and the stacks that come with an inner or outer privilege. */
+static void descriptors_are_marked_accessed(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < WAYS * 2; n++) {
+        enum way way = (enum way)(n % WAYS);
+        bool wide = n / WAYS;
+        if (wide && (way < JMP_MEMORY || way == TASK_JMP))
+            continue;
+        unsigned dpl = privilege_behind(way);
+        bool outer = way == RETF_OUTER || way == IRET_OUTER;
+        enter(b, wide, privilege_before(way));
+        bench_descriptor(b, TARGET, 0, 0xfffff,
+                         0x9a | SEGMENT_G | (wide ? SEGMENT_L : SEGMENT_DB) | dpl << 5);
+        if (wide)
+            put_wide(b, way, 0xc000);
+        else
+            put_way(b, way, 0xc000);
+        bench_descriptor(b, DATA3, 0, 0xfffff, 0xf2 | SEGMENT_DB | SEGMENT_G);
+        bench_descriptor(b, DATA0, 0, 0xfffff, 0x92 | SEGMENT_DB | SEGMENT_G);
+        if (way == INTERRUPT)
+            cpu_deliver_interrupt(b->cpu, 0x40);
+        else
+            cpu_run(b->cpu, 1);
+        check(b, way_names[way], (struct fault){ NONE, 0 }, 0xc000);
+        assert_int_equal(bench_get(b, GDT + TARGET + 5, 1), 0x9b | dpl << 5);
+        assert_int_equal(s->seg[CS].attributes & 0xff, 0x9b | dpl << 5);
+        bool pops = outer || (wide && way == IRET);
+        assert_int_equal(bench_get(b, GDT + (DATA3 & ~3) + 5, 1), pops ? 0xf3 : 0xf2);
+        bool inner = (is_inner(way) && !wide) || way == TASK_JMP;
+        assert_int_equal(bench_get(b, GDT + DATA0 + 5, 1), inner ? 0x93 : 0x92);
+        if (pops || inner)
+            assert_int_equal(s->seg[SS].attributes & 0xff, pops ? 0xf3 : 0x93);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,6 +591,7 @@ int main(void)
         BENCH_TEST(targets_by_canonical_form),
         BENCH_TEST(compatibility_targets_by_limit),
         BENCH_TEST(real_mode_targets_by_limit),
+        BENCH_TEST(descriptors_are_marked_accessed),
         BENCH_TEST(gates_by_the_limit_of_the_idt),
         BENCH_TEST(descriptors_by_the_limit_of_their_table),
         BENCH_TEST(without_local_table),

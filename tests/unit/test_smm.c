@@ -260,10 +260,183 @@ static void smram_view(void **state)
     assert_memory_equal(s, &before, sizeof before);
 }
 
+/* The other map whole: SDM vol. 3, table 32-1, and where Intel and AMD had these
+ * since the Pentium what that leaves open. */
+static void map_32(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const uint16_t registers[][2] = {
+        { RIP, 0x1f0 }, { RDI, 0x1ec }, { RSI, 0x1e8 }, { RBP, 0x1e4 }, { RSP, 0x1e0 },
+        { RBX, 0x1dc }, { RDX, 0x1d8 }, { RCX, 0x1d4 }, { RAX, 0x1d0 },
+    };
+    /* selector, attributes; then limit and base */
+    static const uint16_t segments[][2] = {
+        { 0x1a8, 0x184 }, { 0x1ac, 0x190 }, { 0x1b0, 0x19c }, { 0x1b4, 0x12c }, { 0x1b8, 0x138 },
+        { 0x1bc, 0x144 }, { 0x1c0, 0x178 }, { 0x1c4, 0x15c },
+    };
+
+    assert_int_equal(cpu_model_parse(&b->model, "max,-lm", 1, NULL), 0);
+    bench_protected(b, 3);
+    struct cpu_state *s = &b->cpu->s;
+    for (unsigned i = 0; i < 8; i++)
+        s->gpr[i] = 0x10101010 * (i + 1) + i;
+    for (unsigned i = ES; i < SEGMENT_COUNT; i++) {
+        if (i == CS || i == SS)
+            continue;
+        s->seg[i] = (struct segment){ 0x11111000 * (i + 1), 0x22222fff + 0x1000000 * i,
+                                      (uint16_t)(0x1234 + i), (uint16_t)(0x40f1 | i % 2 << 1) };
+    }
+    s->ldtr = (struct segment){ 0x76543210, 0x4321, 0x98, 0x82 };
+    s->cr2 = 0x13579bdf;
+    s->cr3 = 0x2468a000;
+    s->cr4 = CR4_DE | CR4_PSE;
+    s->dr[6] = 0xffff0ff5;
+    s->dr[7] = 0x12340700;
+    s->gdtr = (struct descriptor_table){ 0x89abcdef, 0x7654, 0 };
+    s->idtr = (struct descriptor_table){ 0xfedcba98, 0x3210, 0 };
+    s->rflags = FLAG_1 | FLAG_IOPL | FLAG_ID | FLAG_IF | FLAG_CF;
+    cpu_restored(b->cpu);
+    struct cpu_state before = *s;
+    enter(b);
+    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
+        assert_int_equal(bench_get(b, MAP + registers[i][1], 4), before.gpr[registers[i][0]]);
+    for (unsigned i = 0; i < ARRAY_SIZE(segments); i++) {
+        const struct segment *segment = i < SEGMENT_COUNT    ? &before.seg[i]
+                                        : i == SEGMENT_COUNT ? &before.ldtr
+                                                             : &before.tr;
+        assert_int_equal(bench_get(b, MAP + segments[i][0], 4), segment->selector);
+        assert_int_equal(bench_get(b, MAP + segments[i][1], 4), segment->attributes);
+        assert_int_equal(bench_get(b, MAP + segments[i][1] + 4, 4), segment->limit);
+        assert_int_equal(bench_get(b, MAP + segments[i][1] + 8, 4), segment->base);
+    }
+    const struct { uint16_t offset; uint64_t value; } rows[] = {
+        { 0x1fc, before.cr0 }, { 0x1f8, before.cr3 }, { 0x1f4, before.rflags },
+        { 0x1cc, before.dr[6] }, { 0x1c8, before.dr[7] }, { 0x174, before.gdtr.base },
+        { 0x170, before.gdtr.limit }, { 0x158, before.idtr.base }, { 0x154, before.idtr.limit },
+        { 0x114, before.cr4 }, { 0x100, 0 }, { 0x0fc, 0x30000 }, { 0x0f8, 0x30000 },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(bench_get(b, MAP + rows[i].offset, 4), rows[i].value);
+    leave(b);
+    assert_memory_equal(s, &before, sizeof before);
+}
+
+/* What the handler begins with. (SDM vol. 3, table 32-4) */
+static void handlers_begin_alike(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 3);
+    s->cr0 |= CR0_EM | CR0_TS | CR0_WP | CR0_NE | CR0_MP;
+    s->cr4 |= CR4_PGE;
+    s->dr[0] = 0x1234;
+    s->dr[7] = 0x455;
+    s->rflags |= FLAG_IF | FLAG_CF;
+    cpu_restored(b->cpu);
+    s->smi_pending = 1;
+    assert_int_equal(cpu_run(b->cpu, 1), CPU_EXIT_BUDGET); /* the entry counts as one */
+    assert_int_equal(cpu_retired(b->cpu), 1);
+    assert_int_equal(s->smm, 1);
+    assert_int_equal(s->cr0, CR0_ET | CR0_WP | CR0_NE | CR0_MP);
+    assert_int_equal(s->cr4 | s->efer | s->cpl | s->smi_pending, 0);
+    assert_int_equal(s->dr[7], 0x400);
+    assert_int_equal(s->dr[0], 0x1234);
+    assert_int_equal(s->rflags, FLAG_1);
+    assert_int_equal(s->gpr[RIP], 0x8000);
+    assert_int_equal(s->nmi_blocked, 1);
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
+        assert_int_equal(s->seg[i].base, i == CS ? 0x30000 : 0);
+        assert_int_equal(s->seg[i].selector, i == CS ? 0x3000 : 0);
+        assert_int_equal(s->seg[i].limit, 0xffffffff);
+        assert_int_equal(s->seg[i].attributes, (i == CS ? 0x9b : 0x93) | SEGMENT_G);
+    }
+    assert_int_equal(b->cpu->code_bytes, 2);
+    assert_ptr_equal(b->cpu->tlb, &b->cpu->tlbs[MMU_SUPERVISOR]);
+}
+
+/* Privilege and mode come back by the map, and NMIs are let in unless they were
+ * blocked before. */
+static void what_rsm_returns_to(void **state)
+{
+    static const struct { uint64_t cr0, rflags; uint8_t cpl, want; } cases[] = {
+        { CR0_ET, 2, 3, 0 }, { CR0_ET | CR0_PE, 2, 3, 3 }, { CR0_ET | CR0_PE, 2, 0xfe, 2 },
+        { CR0_ET | CR0_PE, FLAG_VM | 2, 0, 3 }, { CR0_ET, FLAG_VM | 2, 1, 0 },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
+        const uint64_t flags = cases[i / 2].rflags;
+        cpu_reset(b->cpu);
+        bench_protected(b, 0);
+        s->nmi_blocked = i & 1;
+        enter(b);
+        assert_int_equal(s->smm, 1 + (i & 1));
+        bench_put(b, MAP + 0x158, cases[i / 2].cr0, 8);
+        bench_put(b, MAP + 0x170, flags, 8);
+        bench_put(b, MAP + 0xcb, cases[i / 2].cpl, 1);
+        leave(b);
+        assert_int_equal(s->activity, CPU_RUNNING);
+        assert_int_equal(s->cpl, cases[i / 2].want);
+        assert_int_equal(s->cr0, cases[i / 2].cr0);
+        assert_int_equal(s->rflags, cases[i / 2].cr0 & CR0_PE ? flags : flags & ~FLAG_VM);
+        assert_int_equal(s->nmi_blocked, i & 1);
+        assert_ptr_equal(b->cpu->tlb, &b->cpu->tlbs[s->cpl == 3 ? MMU_USER : MMU_SUPERVISOR]);
+    }
+}
+
+#define A 0x100000000
+#define C 0x1ffffffff
+/* The registers of a port instruction as before it, which the restart byte
+ * loads: by width, direction, REP and address size. */
+static void restarts_of_port_instructions(void **state)
+{
+    /* cause: length, port, then AMD's trap word: width, REP 8, string 4, valid 2, IN 1 */
+    static const struct { uint64_t cause, rflags, rip, rcx, rsi, rdi; } cases[] = {
+        { 0x200b20012, 0, 0x7ffe, C, A, A },                               /* out %al, $b2 */
+        { 0x200b20013, 0, 0x7ffe, C, A, A },
+        { 0x100b20017, 0, 0x7fff, C, A, 0xffffffff },                      /* insb */
+        { 0x100b20016, 0, 0x7fff, C, 0xffffffff, A },                      /* outsb */
+        { 0x200b20026, 0, 0x7ffe, C, 0xfffffffe, A },                      /* outsw */
+        { 0x20200b20026, 0, 0x7ffe, C, 0x1fffffffe, A },                   /* addr32 outsw */
+        { 0x100b20047, FLAG_DF, 0x7fff, C, A, 0x100000004 },               /* insl, downwards */
+        { 0x200b2001f, 0, 0x8000, 0x200000000, A, 0xffffffff },            /* rep insb: goes on */
+        { 0x20200b2001f, 0, 0x8000, 0x100000000, A, 0x1ffffffff },
+        { 0x200b2004e, FLAG_DF, 0x8000, 0x200000000, 0x100000004, A },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
+        cpu_reset(b->cpu);
+        bench_long(b, 0);
+        s->gpr[RCX] = C;
+        s->gpr[RSI] = s->gpr[RDI] = A;
+        s->rflags = FLAG_1 | cases[i / 2].rflags;
+        s->smi_cause = cases[i / 2].cause;
+        enter(b);
+        assert_int_equal(bench_get(b, MAP + 0xc0, 4), (uint32_t)cases[i / 2].cause);
+        assert_int_equal(bench_get(b, MAP + 0xa0, 8), cases[i / 2].rip);
+        assert_int_equal(bench_get(b, MAP + 0xa8, 8), cases[i / 2].rcx);
+        assert_int_equal(bench_get(b, MAP + 0xb0, 8), cases[i / 2].rsi);
+        assert_int_equal(bench_get(b, MAP + 0xb8, 8), cases[i / 2].rdi);
+        bench_put(b, MAP + 0xc8, i & 1 ? 0xff : 0xfe, 1);
+        leave(b);
+        bool again = i & 1;
+        assert_int_equal(s->gpr[RIP], again ? cases[i / 2].rip : 0x8000);
+        assert_int_equal(s->gpr[RCX], again ? cases[i / 2].rcx : C);
+        assert_int_equal(s->gpr[RSI], again ? cases[i / 2].rsi : A);
+        assert_int_equal(s->gpr[RDI], again ? cases[i / 2].rdi : A);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(round_trip_64), BENCH_TEST(map_64), BENCH_TEST(round_trip_32),
+        BENCH_TEST(map_32), BENCH_TEST(handlers_begin_alike), BENCH_TEST(what_rsm_returns_to),
+        BENCH_TEST(restarts_of_port_instructions),
         BENCH_TEST(what_rsm_refuses),
         BENCH_TEST(halt_restart), BENCH_TEST(what_comes_first), BENCH_TEST(odd_base),
         BENCH_TEST(smram_view),

@@ -303,8 +303,69 @@ static void spaces_share_tables(void **state)
     }
 }
 
+static unsigned held(const struct cpu *cpu)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < TLB_ENTRIES; i++)
+        count += !(cpu->tlbs[MMU_SUPERVISOR].entry[i].read_tag & TLB_INVALID);
+    return count;
+}
+
+/* What of a space comes back, as far as there is room: entries and code pages; of
+ * the spaces, those that were left last. */
+static void spaces_come_back(void **state)
+{
+    static const unsigned sizes[] = { 1, 100, TLB_SPACE_ENTRIES - 1, TLB_SPACE_ENTRIES,
+                                      TLB_SPACE_ENTRIES + 1, 1000 };
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    const unsigned top = 0x20000; /* and the pages behind it */
+
+    bench_long(b, 0);
+    bench_put(b, TABLES + 0x2008, 0x87, 8);
+    for (unsigned i = 0; i < TLB_SPACES + 2; i++)
+        bench_put(b, top + 0x1000 * i, (TABLES + 0x1000) | 7, 8);
+    for (unsigned n = 0; n < ARRAY_SIZE(sizes); n++) {
+        unsigned size = sizes[n], codes = size / 2;
+        uint8_t byte;
+        bench_long(b, 0);
+        assert_int_equal(control_write_cr3(cpu, top), 0);
+        for (unsigned i = 0; i < size; i++)
+            assert_int_equal(memory_read8(cpu, DS, 0x1000 * i, &byte), 0);
+        struct tlb *tlb = &cpu->tlbs[MMU_SUPERVISOR];
+        for (unsigned i = 0; i < codes; i++) {
+            tlb->code_linear[i] = 0x1000 * i;
+            tlb->code_id[i] = i + 1;
+        }
+        assert_int_equal(held(cpu), size);
+        assert_int_equal(control_write_cr3(cpu, top + 0x1000), 0);
+        assert_int_equal(held(cpu), 0);
+        for (unsigned i = 0; i < codes; i++)
+            assert_true(tlb->code_linear[i] & TLB_INVALID && !tlb->code_id[i]);
+        assert_int_equal(control_write_cr3(cpu, top), 0);
+        assert_int_equal(held(cpu), size < TLB_SPACE_ENTRIES ? size : TLB_SPACE_ENTRIES);
+        for (unsigned i = 0; i < codes; i++) {
+            bool fits = i < TLB_SPACE_CODES;
+            assert_int_equal(tlb->code_id[i], fits ? i + 1 : 0);
+            assert_true(fits ? tlb->code_linear[i] == 0x1000 * i
+                             : !!(tlb->code_linear[i] & TLB_INVALID));
+        }
+    }
+    for (unsigned spaces = TLB_SPACES; spaces <= TLB_SPACES + 1; spaces++) {
+        bench_long(b, 0);
+        for (unsigned i = 0; i < 3 * spaces; i++) { /* in turn: all fit, or the next is gone */
+            uint8_t byte;
+            assert_int_equal(control_write_cr3(cpu, top + 0x1000 * (i % spaces)), 0);
+            assert_int_equal(held(cpu), i >= spaces && spaces == TLB_SPACES);
+            assert_int_equal(memory_read8(cpu, DS, 0x5000, &byte), 0);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { BENCH_TEST(spaces_share_tables) };
+    const struct CMUnitTest tests[] = { BENCH_TEST(spaces_share_tables),
+                                       BENCH_TEST(spaces_come_back) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
