@@ -84,13 +84,13 @@ void compile_edge(struct compile *c, int condition, uint64_t target, bool checke
     add_edge(c, from, target, checked, false);
 }
 
-void block_compare_page(struct emitter *e, const struct translation *translation)
+void block_compare_page(struct emitter *e, const struct translation *translation, bool second)
 {
+    uint64_t linear = translation->linear + (second ? PAGE_BYTES : 0);
     size_t offset = offsetof(struct cpu, tlbs) + translation->index * sizeof(struct tlb)
-                    + offsetof(struct tlb, code_id)
-                    + tlb_slot(translation->linear) * sizeof(uint32_t);
+                    + offsetof(struct tlb, code_id) + tlb_slot(linear) * sizeof(uint32_t);
     emit_instruction(e, OP1(0x81), 4, ALU_CMP, operand_memory(VCPU, (int32_t)offset));
-    emit_bytes(e, translation->id, 4);
+    emit_bytes(e, second ? translation->second_id : translation->id, 4);
 }
 
 static struct host_operand jump_table(const struct compile *c)
@@ -129,7 +129,11 @@ static void compile_checks(struct compile *c)
         emit_alu(e, ALU_CMP, 8, SCRATCH, operand_register(SCRATCH2));
     }
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
-    block_compare_page(e, c->translation);
+    block_compare_page(e, c->translation, false);
+    emit_jump_if(e, CONDITION_NE, c->translator->miss);
+    if (!c->translation->second_id)
+        return;
+    block_compare_page(e, c->translation, true);
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
 }
 
@@ -262,10 +266,13 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     struct translator *t = c->translator;
     struct emitter *e = &c->e;
     struct edge *edge = &t->edges[t->edge_count];
-    uint64_t linear = kind_linear(c->kind, from->target);
-    *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, c->translation->kind,
-                           (uint8_t)c->index, from->checked || (linear ^ c->linear) >> PAGE_SHIFT,
+    *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, { 0, 0 },
+                           c->translation->kind, (uint8_t)c->index,
                            !from->plain && from->target <= c->translation->rip, from->plain };
+    if (!from->checked) {
+        edge->known[0] = c->translation->id;
+        edge->known[1] = c->translation->second_id;
+    }
     emit_patch(from->from, e->at);
     c->flags = from->flags;
     flags_save(c, &c->flags);

@@ -38,6 +38,7 @@ struct translation {
     struct translation *variants; /* linked by next: the same for loops that come back with `in` */
     struct flags_state in;  /* of a variant: where the flags are at its entry */
     uint32_t id;            /* of the code page */
+    uint32_t second_id;     /* of the one in which its first instruction ends, if that is another; or 0 */
     uint16_t kind;
     uint8_t index;
     uint8_t count;          /* instructions that it is charged for */
@@ -52,9 +53,9 @@ struct edge {
     uint8_t *exit;          /* where it goes while it is not linked */
     const struct translation *linked;
     struct flags_state flags;
+    uint32_t known[2];      /* code pages that need not be compared when it is taken; or 0 */
     uint16_t kind;
     uint8_t index;
-    bool checked;           /* the target may be mapped elsewhere when it is taken */
     bool backward;          /* to where the translation began, or before */
     bool plain;             /* to a plain translation */
 };
@@ -173,8 +174,9 @@ void watch_tell(const struct compile *c);
 
 /* A guest register's place in memory, `above` bytes further up. */
 struct host_operand block_state_operand(unsigned guest, int32_t above);
-/* CMP: whether the translation's code page may be entered by its address. */
-void block_compare_page(struct emitter *e, const struct translation *translation);
+/* CMP: whether the translation's code page, or its second one, may be entered by its
+ * address. */
+void block_compare_page(struct emitter *e, const struct translation *translation, bool second);
 /* RIP = rip. */
 void block_store_rip(struct compile *c, uint64_t rip);
 /* FIP as c->fip says, if it does. */

@@ -2,7 +2,10 @@
  * The translator's cache: which blocks have translations, jumps between them, and
  * what happens when code or mappings change; see translator.h and compile.h.
  *
- * Not translated: instructions that cross a page border or CS's limit.
+ * An instruction that crosses a page border is a translation of its own, which
+ * rests on both pages: they are compared where it is entered.
+ *
+ * Not translated: instructions that cross CS's limit.
  */
 #include "translator/translator.h"
 
@@ -97,7 +100,7 @@ static void all_stale(void *context)
 
 static bool full(const struct translator *t)
 {
-    return t->at + 3 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count == PAGES_MAXIMUM
+    return t->at + 3 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count + 2 > PAGES_MAXIMUM
            || t->translation_count + 2 > TRANSLATIONS_MAXIMUM
            || t->edge_count + 2 * EDGES_OF_TRANSLATION > EDGES_MAXIMUM
            || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
@@ -137,15 +140,30 @@ static void compile(struct translator *t, struct translation *translation, struc
         try_to_compile(t, translation, block, true);
 }
 
+/* The page behind the one at `linear`. */
+static uint64_t page_behind(const struct kind *kind, uint64_t linear)
+{
+    uint64_t behind = (linear | PAGE_MASK) + 1;
+    return kind->code_bytes == 8 ? behind : (uint32_t)behind;
+}
+
+static bool crosses(const struct block *block)
+{
+    return block->second_page != PHYSMEM_MMIO;
+}
+
 static struct translation *translate(struct translator *t, struct block *block, uint64_t rip,
                                      unsigned index, unsigned kind, bool plain)
 {
-    uint64_t linear = kind_linear(&t->kinds[kind], rip);
-    const struct code_page *page = find_page(t, linear, block->page, index, kind);
-    if (!page)
+    uint64_t linear = kind_linear(&t->kinds[kind], rip), behind = page_behind(&t->kinds[kind], linear);
+    const struct code_page *page = find_page(t, linear, block->page, index, kind), *second = page;
+    if (crosses(block))
+        second = find_page(t, behind, block->second_page, index, kind);
+    if (!page || !second)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
     *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id, .plain = plain,
+                                         .second_id = crosses(block) ? second->id : 0,
                                          .kind = (uint16_t)kind, .index = (uint8_t)index };
     compile(t, translation, block);
     translation->next = block->translation;
@@ -178,6 +196,35 @@ static const struct translation *variant(struct translator *t, struct block *blo
     return made;
 }
 
+static bool is_known(const struct edge *edge, uint32_t id)
+{
+    return id == edge->known[0] || id == edge->known[1];
+}
+
+/* Behind the flags, if they are to be saved: compares the pages that the jump rests
+ * on, and goes on to the target, or to look for it. */
+static void checked_jump(struct translator *t, struct compile *c, const struct edge *edge,
+                         const struct translation *to)
+{
+    struct emitter *e = &c->e;
+    uint8_t *fails[2] = { NULL, NULL };
+    for (unsigned i = 0; i < 2; i++) {
+        if (is_known(edge, i ? to->second_id : to->id) || (i && !to->second_id))
+            continue;
+        block_compare_page(e, to, i);
+        fails[i] = emit_jump_if(e, CONDITION_NE, NULL);
+        c->flags.live = false;
+    }
+    emit_jump(e, to->entry);
+    for (unsigned i = 0; i < 2; i++)
+        if (fails[i])
+            emit_patch(fails[i], e->at);
+    flags_save(c, &c->flags);
+    block_store_rip(c, edge->target);
+    emit_constant(e, SCRATCH, (uint32_t)(edge - t->edges));
+    emit_jump(e, t->leave_link);
+}
+
 /* Makes the jump go to its target directly from now on. */
 static void link_edge(struct translator *t, struct edge *edge, struct block *block, struct translation *to)
 {
@@ -186,11 +233,12 @@ static void link_edge(struct translator *t, struct edge *edge, struct block *blo
     edge->linked = to;
     t->statistics.links++;
     bool save = to->looks_at_flags && !edge->flags.home;
-    if (!save && !edge->checked) {
+    bool check = !is_known(edge, to->id) || (to->second_id && !is_known(edge, to->second_id));
+    if (!save && !check) {
         emit_patch(edge->from, to->entry);
         return;
     }
-    bool loops = edge->backward && !edge->checked && edge->flags.recipe != RECIPE_NONE;
+    bool loops = edge->backward && !check && edge->flags.recipe != RECIPE_NONE;
     const struct translation *other = loops ? variant(t, block, to, &edge->flags) : NULL;
     if (other) {
         emit_patch(edge->from, other->entry);
@@ -199,37 +247,31 @@ static void link_edge(struct translator *t, struct edge *edge, struct block *blo
     struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
                          .kind = &t->kinds[to->kind] };
     c.flags = edge->flags;
-    flags_save(&c, &c.flags); /* for the target, or for where a failed check leads */
-    if (edge->checked) {
-        block_compare_page(&c.e, to);
-        uint8_t *fails = emit_jump_if(&c.e, CONDITION_NE, NULL);
+    if (save || edge->flags.recipe == RECIPE_NONE) /* for the target, or where a failed check leads */
+        flags_save(&c, &c.flags);
+    if (check)
+        checked_jump(t, &c, edge, to);
+    else
         emit_jump(&c.e, to->entry);
-        emit_patch(fails, c.e.at);
-        block_store_rip(&c, edge->target);
-        emit_constant(&c.e, SCRATCH, (uint32_t)(edge - t->edges));
-        emit_jump(&c.e, t->leave_link);
-    } else {
-        emit_jump(&c.e, to->entry);
-    }
     emit_patch(edge->from, t->at);
     t->statistics.host_bytes += (uint64_t)(c.e.at - t->at);
     t->at = c.e.at;
 }
 
 /* The vCPU's record of code pages: this one may be entered. */
-static void note_code_page(struct cpu *cpu, const struct translation *translation)
+static void note_code_page(struct cpu *cpu, unsigned index, uint64_t linear, uint32_t id)
 {
-    struct tlb *tlb = &cpu->tlbs[translation->index];
-    unsigned slot = tlb_slot(translation->linear);
-    tlb_use(tlb, translation->linear);
-    tlb->code_linear[slot] = translation->linear & ~(uint64_t)PAGE_MASK;
-    tlb->code_id[slot] = translation->id;
+    struct tlb *tlb = &cpu->tlbs[index];
+    unsigned slot = tlb_slot(linear);
+    tlb_use(tlb, linear);
+    tlb->code_linear[slot] = linear & ~(uint64_t)PAGE_MASK;
+    tlb->code_id[slot] = id;
 }
 
 static bool translatable(const struct kind *kind, const struct block *block, uint64_t rip)
 {
     bool fits = kind->code_bytes == 8 || rip + block->bytes - 1 <= kind->cs_limit;
-    return fits && block->second_page == PHYSMEM_MMIO && block->key != BLOCK_KEY_NONE;
+    return fits && block->key != BLOCK_KEY_NONE;
 }
 
 static struct translation *translation_of(const struct block *block, uint64_t rip, unsigned index,
@@ -245,11 +287,25 @@ static struct translation *translation_of(const struct block *block, uint64_t ri
 /* It may be entered at once, and jumped to unless it is a plain one. */
 static void note_entry(struct translator *t, struct cpu *cpu, const struct translation *translation)
 {
-    note_code_page(cpu, translation);
+    unsigned index = translation->index;
+    note_code_page(cpu, index, translation->linear, translation->id);
+    if (translation->second_id)
+        note_code_page(cpu, index, page_behind(&t->kinds[translation->kind], translation->linear),
+                       translation->second_id);
     if (!translation->plain)
-        cpu->translated.jumps[translation->index][translator_jump_slot(translation->rip)]
+        cpu->translated.jumps[index][translator_jump_slot(translation->rip)]
             = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
+}
+
+/* The backing page of code at `linear`; PHYSMEM_MMIO: it is to be fetched first. */
+static uint32_t fetched_page(const struct cpu *cpu, uint64_t linear)
+{
+    const struct tlb_entry *entry = &cpu->tlb->entry[tlb_slot(linear)];
+    if (entry->exec_tag != (linear & ~(uint64_t)PAGE_MASK))
+        return PHYSMEM_MMIO;
+    const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
+    return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
 }
 
 uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t edge)
@@ -257,15 +313,14 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t edge)
     uint64_t rip = cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump comes with more */
     unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
     uint64_t linear = kind_linear(&t->kinds[kind], rip);
-    const struct tlb_entry *entry = memory_tlb_entry(cpu, linear);
-    if (kind == KIND_NONE || entry->exec_tag != (linear & ~(uint64_t)PAGE_MASK))
+    uint32_t page = fetched_page(cpu, linear);
+    if (kind == KIND_NONE || page == PHYSMEM_MMIO)
         return 0;
-    const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
-    uint32_t page = (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
     struct block *block = engine_find_block(t->engine, block_key(page, linear, cpu->code_bytes));
     bool plain = edge && t->edges[edge].plain;
     struct translation *found = block ? translation_of(block, rip, index, kind, plain) : NULL;
-    if (!found)
+    if (!found || (crosses(block)
+                   && fetched_page(cpu, page_behind(&t->kinds[kind], linear)) != block->second_page))
         return 0;
     note_entry(t, cpu, found);
     if (edge && !full(t))

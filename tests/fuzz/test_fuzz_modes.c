@@ -19,9 +19,9 @@
 #define TABLE 0x3a000u   /* offsets of the pieces, then a counter, then a frame for IRET */
 #define COUNTER (TABLE + 0x80)
 #define FRAME (TABLE + 0x100)
-#define CODE 0x40000u
+#define CODE 0x40080u /* three pieces lie across page borders */
 #define PIECES 16
-#define PIECE_BYTES 512
+#define PIECE_BYTES 768
 #define DATA 0x50000u
 #define DATA_BYTES 0x8000u
 #define STACK 0x38000u

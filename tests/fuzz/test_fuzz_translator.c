@@ -3,8 +3,9 @@
  * side, in slices of random length; after each the vCPU's state and memory must
  * be equal. Programs have loops, calls, memory operands that fault, cross pages
  * or miss the TLB, stack and string instructions, x87, MMX, SSE, AVX, and writes into
- * their own code. A fault goes to a handler that loads the registers anew and goes on at
- * the next of sixteen pieces of the program. A quarter of them plays on a host that seems
+ * their own code. Each of sixteen pieces lies across a page border; page table entries
+ * change so that a page of code goes, or becomes another one. A fault goes to a handler that loads the registers anew and goes on at
+ * the next piece. A quarter of them plays on a host that seems
  * to lack some features.
  */
 #include <setjmp.h>
@@ -17,6 +18,8 @@
 #include "translator/internal.h"
 
 #define CODE 0x40000u
+#define OTHER_CODE 0x60000u /* what the same pages hold after a change of their entries */
+#define CODE_ENTRIES (TABLES + 0x3000 + 8 * (CODE >> PAGE_SHIFT))
 #define PIECES 16
 #define PIECE_BYTES 768
 #define HANDLER 0x3f000u
@@ -30,7 +33,8 @@ struct program {
     struct fuzz fuzz;
     unsigned x87, mmx, vectors; /* how much of it, of 40 */
     uint8_t *at, *limit;
-    uint8_t bytes[PIECES * PIECE_BYTES];
+    uint32_t start[PIECES];
+    uint8_t bytes[2][(PIECES + 1) * PAGE_BYTES]; /* CODE, OTHER_CODE */
 };
 
 static void put(struct program *p, const void *bytes, unsigned count)
@@ -469,9 +473,23 @@ static void put_self_write(struct program *p)
     put8(p, 0x90);
 }
 
-static void put_piece(struct program *p, unsigned number)
+/* A page of the code goes or comes back, forbids execution, or is another one. */
+static void put_remap(struct program *p, const uint8_t *start)
 {
-    uint8_t *start = p->bytes + number * PIECE_BYTES;
+    static const struct {
+        uint8_t byte, bits;
+    } changes[] = { { 2, (CODE ^ OTHER_CODE) >> 16 }, { 0, 1 }, { 7, 0x80 } };
+    unsigned change = fuzz_one_in(&p->fuzz, 4) ? 1 + fuzz_below(&p->fuzz, 2) : 0;
+    unsigned page = (unsigned)((start - p->bytes[0]) % (long)sizeof p->bytes[0] / PAGE_BYTES) + 1;
+    if (fuzz_one_in(&p->fuzz, 4))
+        page = fuzz_below(&p->fuzz, PIECES + 1);
+    put(p, "\x80\x34\x25", 3); /* XOR */
+    put32(p, CODE_ENTRIES + 8 * page + changes[change].byte);
+    put8(p, changes[change].bits);
+}
+
+static void put_piece(struct program *p, uint8_t *start)
+{
     p->at = start;
     p->limit = start + PIECE_BYTES - 8;
     if (p->x87 && fuzz_one_in(&p->fuzz, 2))
@@ -484,6 +502,8 @@ static void put_piece(struct program *p, unsigned number)
             put_other(p);
         else if (kind == 8 && fuzz_one_in(&p->fuzz, 8))
             put_self_write(p);
+        else if (kind == 8 && fuzz_one_in(&p->fuzz, 3))
+            put_remap(p, start);
         else if (kind < 12)
             put_chain(p);
         else if (kind == 12)
@@ -505,6 +525,19 @@ static void put_piece(struct program *p, unsigned number)
     put(p, "\x0f\x0b\x90\x90\x90\x90\x90\x90", 8); /* UD2: on to the next piece */
 }
 
+/* The same place in the other pages: something else, or nearly the same. */
+static void put_other_piece(struct program *p, uint32_t start)
+{
+    uint8_t *to = p->bytes[1] + start;
+    if (fuzz_one_in(&p->fuzz, 3)) {
+        put_piece(p, to);
+        return;
+    }
+    memcpy(to, p->bytes[0] + start, PIECE_BYTES);
+    for (unsigned i = 0; i < 16; i++)
+        to[fuzz_below(&p->fuzz, PIECE_BYTES)] ^= (uint8_t)(1u << fuzz_below(&p->fuzz, 8));
+}
+
 static void map_pages(struct cpu_bench *b)
 {
     bench_put(b, TABLES + 0x2000, (TABLES + 0x3000) | 7, 8);
@@ -518,11 +551,13 @@ static void map_pages(struct cpu_bench *b)
     }
 }
 
-/* The handler: registers anew, flags as they come, RIP of the next piece. */
+/* The handler: the first page of the next piece is there again, registers anew, flags as they come, RIP of the next piece. */
 static const char handler_code[] =
     "\xff\x04\x25\x80\xe0\x03\x00"                 /* inc dword [TABLE + 80h] */
     "\x8b\x04\x25\x80\xe0\x03\x00"                 /* mov eax, [TABLE + 80h] */
     "\x83\xe0\x0f"                                 /* and eax, 15 */
+    "\x80\x0c\xc5\x00\x32\x01\x00\x01"             /* or byte [CODE_ENTRIES + rax * 8], 1 */
+    "\x80\x24\xc5\x07\x32\x01\x00\x7f"             /* and byte [CODE_ENTRIES + 7 + rax * 8], 7fh */
     "\x48\xc7\xc4\x00\x80\x03\x00"                 /* mov rsp, STACK */
     "\x48\xc7\xc3\x00\x00\x10\x00"                 /* mov rbx, DATA */
     "\xff\x24\xc5\x00\xe0\x03\x00";                /* jmp [TABLE + rax * 8] */
@@ -605,7 +640,9 @@ static struct cpu_bench *make_bench(const struct program *p)
     b->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     b->cpu->s.xcr0 = p->fuzz.state & 1792 ? 7 : 3;
     b->cpu->s.mxcsr = p->fuzz.state & 64 ? 0x1f80 : 0x1f80 & ~(p->fuzz.state & 0x1f80);
-    physmem_write(&b->memory, CODE, p->bytes, sizeof p->bytes);
+    b->cpu->s.efer |= p->fuzz.state & 32 ? EFER_NXE : 0;
+    physmem_write(&b->memory, CODE, p->bytes[0], sizeof p->bytes[0]);
+    physmem_write(&b->memory, OTHER_CODE, p->bytes[1], sizeof p->bytes[1]);
     struct fuzz values = { p->fuzz.state };
     for (unsigned i = 0; i < DATA_PAGES * PAGE_BYTES; i += 8)
         bench_put(b, DATA + i, fuzz_one_in(&values, 3) ? number(&values) : fuzz_value(&values), 8);
@@ -616,10 +653,10 @@ static struct cpu_bench *make_bench(const struct program *p)
     }
     physmem_write(&b->memory, HANDLER, handler_code, sizeof handler_code - 1);
     for (unsigned i = 0; i < PIECES; i++)
-        bench_put(b, TABLE + 8 * i, CODE + i * PIECE_BYTES, 8);
+        bench_put(b, TABLE + 8 * i, CODE + p->start[i], 8);
     for (unsigned vector = 0; vector < 32; vector++)
         bench_gate64(b, vector, CODE64, HANDLER, 0, 0x8e);
-    b->cpu->s.gpr[RIP] = CODE;
+    b->cpu->s.gpr[RIP] = CODE + p->start[0];
     b->cpu->s.gpr[RSP] = STACK;
     cpu_restored(b->cpu);
     return b;
@@ -715,8 +752,11 @@ static void run(uint64_t seed)
     program.x87 = fuzz_below(&program.fuzz, 4) * 5;
     program.mmx = fuzz_below(&program.fuzz, 3) * 3;
     program.vectors = fuzz_below(&program.fuzz, 3) * 6;
-    for (unsigned i = 0; i < PIECES; i++)
-        put_piece(&program, i);
+    for (unsigned i = 0; i < PIECES; i++) {
+        program.start[i] = (i + 1) * PAGE_BYTES - fuzz_below(&program.fuzz, fuzz_one_in(&program.fuzz, 3) ? 8 : PIECE_BYTES);
+        put_piece(&program, program.bytes[0] + program.start[i]);
+        put_other_piece(&program, program.start[i]);
+    }
     for (unsigned i = 0; i < SLICES; i++)
         pair.budget[i] = 1 + fuzz_below(&program.fuzz, fuzz_one_in(&program.fuzz, 3) ? 40 : 400);
     unsigned slice = play(&pair, &program, seed, SLICES);
