@@ -139,48 +139,53 @@ struct side_exit {
     bool plain;      /* to a plain translation */
 };
 
+/* What an instruction does with flags. */
+struct flags_use {
+    uint16_t read, killed; /* those that it surely sets */
+    bool seen;             /* it may leave translated code or call a handler */
+};
+
 struct compile {
     struct emitter e;
     struct translator *translator;
     struct translation *translation;
-    struct part parts[PARTS_MAXIMUM];
+    const struct kind *kind;
+    unsigned index;           /* enum mmu_index */
     unsigned part_count, count; /* blocks, instructions in all */
     bool left;                /* the code of the last instruction has gone elsewhere */
-    const struct insn *insns[INSNS_MAXIMUM];
     bool plain;               /* no groups, no chain */
     bool trouble;             /* a group is not used as foreseen: once more, plain */
-    struct accesses accesses;
-    uint8_t part_of[INSNS_MAXIMUM];
+    bool vectors;             /* XMM registers are known to be in the host's */
+    bool wide;                /* and their upper halves */
+    bool x87;                 /* and the x87's state */
     /* The current instruction, and the block that it is in */
     const struct insn *insn;
     const struct opcode_row *row;
     unsigned number;          /* of insn in the chain */
     const struct part *part;
-    const struct kind *kind;
     uint64_t linear, rip;     /* of the block */
-    unsigned index;           /* enum mmu_index */
     struct flags_state flags;
-    uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
-    struct slow_path slow[2 * INSNS_MAXIMUM];
-    unsigned slow_count;
-    bool vectors;             /* XMM registers are known to be in the host's */
-    bool wide;                /* and their upper halves */
-    bool x87;                 /* and the x87's state */
     struct pending_fip fip;
+    unsigned slow_count, edge_count, exit_count, fixup_count;
+    /* Lists. They are not cleared when a translation begins (compile_begin). */
+    struct part parts[PARTS_MAXIMUM];
+    const struct insn *insns[INSNS_MAXIMUM];
+    uint8_t part_of[INSNS_MAXIMUM];
+    struct flags_use flags_use[INSNS_MAXIMUM];
+    uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
+    struct accesses accesses;
+    struct slow_path slow[2 * INSNS_MAXIMUM];
     struct compile_edge {
         uint8_t *from;     /* displacement of the jump */
         struct flags_state flags;
         uint64_t target;
         bool checked, plain;
     } edges[EDGES_OF_TRANSLATION];
-    unsigned edge_count;
     struct side_exit exits[EDGES_OF_TRANSLATION];
-    unsigned exit_count;
     struct compile_fixup {
         uint8_t *at;       /* where the address of the fixup is to be written */
         struct flags_state flags;
     } fixups[EDGES_OF_TRANSLATION];
-    unsigned fixup_count;
 };
 
 /* Guest registers */
@@ -235,13 +240,9 @@ static inline unsigned need_after(const struct compile *c)
 
 /* flags.c */
 
-/* Fills `need` and says whether a block looks at flags before it sets them. */
+/* Fills `need` and `flags_use`; says whether a block looks at flags before it sets
+ * them. */
 bool flags_analyse(struct compile *c);
-/* Flags that the row's instruction reads, and those that it surely sets. */
-unsigned flags_read(const struct insn *insn);
-unsigned flags_killed(const struct insn *insn);
-/* Whether an instruction may leave translated code or call a handler. */
-bool flags_seen_at(const struct compile *c, unsigned number);
 
 /* Before the current instruction's code: sees to it that flags which someone
  * needs later are not lost when it overwrites guest registers (a mask) and, if

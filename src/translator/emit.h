@@ -8,12 +8,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Host registers by their number in the encoding. */
 enum host_register {
     HOST_RAX, HOST_RCX, HOST_RDX, HOST_RBX, HOST_RSP, HOST_RBP, HOST_RSI, HOST_RDI,
     HOST_R8, HOST_R9, HOST_R10, HOST_R11, HOST_R12, HOST_R13, HOST_R14, HOST_R15,
-    HOST_NONE = 0xff
+    HOST_NONE = 0x84 /* in the encoding of an index: none */
 };
 
 struct emitter {
@@ -63,7 +64,12 @@ enum condition {
     CONDITION_LE, CONDITION_G
 };
 
-void emit_bytes(struct emitter *e, uint64_t value, unsigned bytes);
+/* The limit leaves room for eight bytes, however few count. */
+static inline void emit_bytes(struct emitter *e, uint64_t value, unsigned bytes)
+{
+    memcpy(e->at, &value, 8);
+    e->at += bytes;
+}
 
 /* Any instruction with ModRM. `width` 1, 2, 4 or 8 bytes selects 66 and REX.W. */
 void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm);

@@ -16,20 +16,18 @@ static bool is_shift(const struct opcode_row *row)
 }
 
 /* A shift, or double shift, whose count is a constant other than 0. */
-static bool constant_shift(const struct insn *insn)
+static bool constant_shift(const struct insn *insn, const struct opcode_row *row)
 {
-    const struct opcode_row *row = row_of(insn);
     bool twice = row->map == MAP_TWO && (row->opcode == 0xa4 || row->opcode == 0xac);
     if (!twice && (!is_shift(row) || row->opcode == 0xd2 || row->opcode == 0xd3))
         return false;
     return insn->imm & (insn->operand_bytes == 8 ? 63 : 31);
 }
 
-unsigned flags_read(const struct insn *insn)
+static unsigned flags_read(const struct insn *insn, const struct opcode_row *row)
 {
-    const struct opcode_row *row = row_of(insn);
     unsigned read = row->flags_read & ALL;
-    if (constant_shift(insn)) {
+    if (constant_shift(insn, row)) {
         if (row->map == MAP_TWO)
             return 0;
         unsigned extension = insn->modrm >> 3 & 7;
@@ -38,14 +36,13 @@ unsigned flags_read(const struct insn *insn)
     return read;
 }
 
-unsigned flags_killed(const struct insn *insn)
+static unsigned flags_killed(const struct insn *insn, const struct opcode_row *row)
 {
-    const struct opcode_row *row = row_of(insn);
-    if (is_shift(row) && !constant_shift(insn))
+    if (is_shift(row) && !constant_shift(insn, row))
         return 0;
     if (insn->attributes & STRING)
         return 0;
-    if (row->map == MAP_TWO && constant_shift(insn))
+    if (row->map == MAP_TWO && constant_shift(insn, row))
         return ALL;
     if (row->map >= MAP_V0F && row->map < MAP_COUNT && row->flags_written)
         return ALL; /* BMI: our definition has the undefined ones too */
@@ -89,10 +86,9 @@ static bool quiet_two(const struct opcode_row *row)
            || o == 0xc8;
 }
 
-bool flags_seen_at(const struct compile *c, unsigned number)
+static bool seen_at(const struct compile *c, unsigned number, const struct opcode_row *row)
 {
     const struct insn *insn = c->insns[number];
-    const struct opcode_row *row = row_of(insn);
     if (does_nothing(insn))
         return false;
     bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
@@ -109,9 +105,13 @@ bool flags_analyse(struct compile *c)
     c->need[c->count] = ALL;
     for (unsigned i = c->count; i-- > 0;) {
         const struct insn *insn = c->insns[i];
-        unsigned need = (c->need[i + 1] & ~flags_killed(insn)) | flags_read(insn);
+        const struct opcode_row *row = row_of(insn);
+        struct flags_use use = { (uint16_t)flags_read(insn, row), (uint16_t)flags_killed(insn, row),
+                                 seen_at(c, i, row) };
+        unsigned need = (c->need[i + 1] & ~use.killed) | use.read;
         bool leaves = insn->attributes & SETS_RIP;
-        c->need[i] = (uint16_t)(leaves || flags_seen_at(c, i) ? ALL : need);
+        c->flags_use[i] = use;
+        c->need[i] = (uint16_t)(leaves || use.seen ? ALL : need);
     }
     return c->need[0] != 0;
 }
@@ -131,10 +131,9 @@ static bool uses(const struct flags_state *f, unsigned written)
 static bool clobbered_later(const struct compile *c)
 {
     for (unsigned i = c->number + 1; i < c->count; i++) {
-        const struct insn *insn = c->insns[i];
-        if (flags_seen_at(c, i))
+        if (c->flags_use[i].seen)
             return true;
-        if (flags_killed(insn) == ALL)
+        if (c->flags_use[i].killed == ALL)
             return false;
     }
     return true;
@@ -161,11 +160,11 @@ static void keep_operands(struct compile *c, struct flags_state *f, unsigned wri
 void flags_prepare(struct compile *c, unsigned written, bool clobbers)
 {
     struct flags_state *f = &c->flags;
-    const struct insn *insn = c->insn;
-    unsigned through = need_after(c) & ~flags_killed(insn);
-    unsigned here = clobbers ? c->need[c->number] & (flags_seen_at(c, c->number) ? ALL : flags_read(insn)) : 0;
+    const struct flags_use *use = &c->flags_use[c->number];
     if (f->home)
         return;
+    unsigned through = need_after(c) & ~use->killed;
+    unsigned here = clobbers ? c->need[c->number] & (use->seen ? ALL : use->read) : 0;
     bool product = f->fix == FIX_PRODUCT && written >> f->product & 1;
     bool live = f->live && !clobbers && !product;
     if (uses(f, written) && !product && through && (!live || clobbered_later(c)))

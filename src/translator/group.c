@@ -373,10 +373,15 @@ static void form(struct analysis *a, unsigned first)
 
 void groups_find(struct compile *c)
 {
-    struct analysis a = { .c = c, .next_value = VALUE_FIRST };
-    memset(&c->accesses, 0, sizeof c->accesses);
+    struct analysis a;
+    memset(c->accesses.access, 0, c->count * sizeof *c->accesses.access);
+    c->accesses.group_count = 0;
     if (c->plain || c->kind->code_bytes != 8)
         return;
+    a.c = c;
+    a.next_value = VALUE_FIRST;
+    a.epoch = 0;
+    a.count = 0;
     renew(&a, ALL_REGISTERS);
     for (unsigned i = 0; i < c->count; i++)
         step(&a, i);

@@ -18,8 +18,12 @@ static struct slow_path *slow_path(struct compile *c)
             return last;
     }
     struct slow_path *slow = &c->slow[c->slow_count++];
-    *slow = (struct slow_path){ .insn = (uint16_t)c->number, .before = c->flags,
-                                .needed = c->need[c->number] != 0, .fip = c->fip };
+    slow->from[0] = slow->resume = slow->vectors_from = slow->wide_from = slow->x87_from = slow->refused = NULL;
+    slow->insn = (uint16_t)c->number;
+    slow->load = 0;
+    slow->needed = c->need[c->number] != 0;
+    slow->fip = c->fip;
+    slow->before = c->flags;
     slow->before.live = false;
     return slow;
 }
@@ -32,6 +36,7 @@ static void slow_from(struct compile *c, uint8_t *from)
     while (slow->from[i])
         i++;
     slow->from[i] = from;
+    slow->from[i + 1] = NULL;
 }
 
 void memory_finish(struct compile *c)

@@ -106,13 +106,23 @@ static bool full(const struct translator *t)
            || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
 }
 
+static void compile_begin(struct translator *t, struct compile *c, unsigned kind)
+{
+    memset(c, 0, offsetof(struct compile, parts));
+    c->e = (struct emitter){ t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write };
+    c->translator = t;
+    c->kind = &t->kinds[kind];
+}
+
 /* Compiles what `translation` says, from `block` on; false: it has to be plain. */
 static bool try_to_compile(struct translator *t, struct translation *translation, struct block *block,
                            bool plain)
 {
-    struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
-                         .translation = translation, .kind = &t->kinds[translation->kind],
-                         .index = translation->index, .plain = plain };
+    struct compile c;
+    compile_begin(t, &c, translation->kind);
+    c.translation = translation;
+    c.index = translation->index;
+    c.plain = plain;
     chain_make(&c, block, translation->rip);
     translation->count = (uint8_t)c.count;
     watch_begin(t);
@@ -244,8 +254,8 @@ static void link_edge(struct translator *t, struct edge *edge, struct block *blo
         emit_patch(edge->from, other->entry);
         return;
     }
-    struct compile c = { .e = { t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write }, .translator = t,
-                         .kind = &t->kinds[to->kind] };
+    struct compile c;
+    compile_begin(t, &c, to->kind);
     c.flags = edge->flags;
     if (save || edge->flags.recipe == RECIPE_NONE) /* for the target, or where a failed check leads */
         flags_save(&c, &c.flags);
