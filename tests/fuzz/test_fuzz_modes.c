@@ -6,13 +6,7 @@
  * segments anew and goes on at the next of sixteen pieces of the program; so does
  * an NMI before every second slice.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include "../unit/cpu_bench.h"
 #include "fuzz.h"
-#include "translator/translator.h"
 
 #define BASE 0x34000u    /* of CS where it is not 0 */
 #define HANDLER 0x3b000u
@@ -57,11 +51,7 @@ struct program {
     uint8_t bytes[PIECES * PIECE_BYTES];
 };
 
-static void put(struct program *p, uint64_t value, unsigned count)
-{
-    if (p->at + count <= p->limit)
-        memcpy(p->at, &value, count), p->at += count;
-}
+#include "fuzz_pair.h"
 
 static unsigned any_register(struct program *p)
 {
@@ -85,9 +75,9 @@ static uint32_t data_offset(struct program *p)
 static void put_move(struct program *p, unsigned reg, uint32_t value)
 {
     if (p->shape->bits == 16)
-        put(p, 0x66, 1);
-    put(p, 0xb8 + reg, 1);
-    put(p, value, 4);
+        put_number(p, 0x66, 1);
+    put_number(p, 0xb8 + reg, 1);
+    put_number(p, value, 4);
 }
 
 struct modrm {
@@ -175,21 +165,21 @@ static void put_form(struct program *p, const struct form *form)
     if (form->mode != 3)
         m = make_modrm(p, reg, memory, address_bits);
     if (operand)
-        put(p, 0x66, 1);
+        put_number(p, 0x66, 1);
     if (address)
-        put(p, 0x67, 1);
+        put_number(p, 0x67, 1);
     if (fuzz_one_in(&p->fuzz, 8)) {
         static const uint8_t segments[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
-        put(p, FUZZ_PICK(&p->fuzz, segments), 1);
+        put_number(p, FUZZ_PICK(&p->fuzz, segments), 1);
     }
     if (form->opcode > 0xff)
-        put(p, 0x0f, 1);
-    put(p, form->opcode & 0xff, 1);
+        put_number(p, 0x0f, 1);
+    put_number(p, form->opcode & 0xff, 1);
     for (unsigned i = 0; i < m.count; i++)
-        put(p, m.bytes[i], 1);
+        put_number(p, m.bytes[i], 1);
     unsigned immediate = form->immediate == 9 ? size : form->immediate == 8 ? address_bits / 8 : form->immediate;
     if (immediate)
-        put(p, form->immediate == 8 ? data_offset(p) : fuzz_value(&p->fuzz), immediate);
+        put_number(p, form->immediate == 8 ? data_offset(p) : fuzz_value(&p->fuzz), immediate);
 }
 
 static void put_branch(struct program *p, const uint8_t *start)
@@ -202,37 +192,37 @@ static void put_branch(struct program *p, const uint8_t *start)
     switch (fuzz_below(&p->fuzz, 8)) {
     case 0: /* Jcc near */
         if (operand)
-            put(p, 0x66, 1);
-        put(p, 0x0f | (0x80 + fuzz_below(&p->fuzz, 16)) << 8, 2);
-        put(p, short_distance, size);
+            put_number(p, 0x66, 1);
+        put_number(p, 0x0f | (0x80 + fuzz_below(&p->fuzz, 16)) << 8, 2);
+        put_number(p, short_distance, size);
         return;
     case 1: /* LOOP, JCXZ; with a shorter or longer counter */
         put_move(p, RCX, fuzz_below(&p->fuzz, 9));
         if (fuzz_one_in(&p->fuzz, 3))
-            put(p, 0x67, 1);
-        put(p, 0xe0 + fuzz_below(&p->fuzz, 4), 1);
-        put(p, short_distance, 1);
+            put_number(p, 0x67, 1);
+        put_number(p, 0xe0 + fuzz_below(&p->fuzz, 4), 1);
+        put_number(p, short_distance, 1);
         return;
     case 2: /* CALL over a few bytes, which then pop or return */
         if (operand)
-            put(p, 0x66, 1);
-        put(p, 0xe8, 1);
-        put(p, fuzz_below(&p->fuzz, 3), size);
+            put_number(p, 0x66, 1);
+        put_number(p, 0xe8, 1);
+        put_number(p, fuzz_below(&p->fuzz, 3), size);
         return;
     case 3: { /* RET to the byte behind, or with more popped */
         uint32_t offset = (uint32_t)(p->at - p->bytes) + CODE - (p->shape->flat ? 0 : BASE);
-        put(p, 0x68, 1);
-        put(p, offset + p->shape->bits / 8 + 2, p->shape->bits / 8);
-        put(p, 0xc3, 1);
+        put_number(p, 0x68, 1);
+        put_number(p, offset + p->shape->bits / 8 + 2, p->shape->bits / 8);
+        put_number(p, 0xc3, 1);
         return;
     }
     case 4: /* indirect, mostly to nowhere */
         put_move(p, RDX, CODE - (p->shape->flat ? 0 : BASE) + fuzz_below(&p->fuzz, PIECES * PIECE_BYTES));
-        put(p, fuzz_one_in(&p->fuzz, 2) ? 0xe2ff : 0xd2ff, 2);
+        put_number(p, fuzz_one_in(&p->fuzz, 2) ? 0xe2ff : 0xd2ff, 2);
         return;
     default:
-        put(p, 0x70 + fuzz_below(&p->fuzz, 16), 1);
-        put(p, short_distance, 1);
+        put_number(p, 0x70 + fuzz_below(&p->fuzz, 16), 1);
+        put_number(p, short_distance, 1);
     }
 }
 
@@ -255,15 +245,15 @@ static void put_other(struct program *p)
     const char *code = codes[i];
     unsigned count = i == 18 ? 4 : (unsigned)strlen(code);
     for (unsigned k = 0; k < count; k++)
-        put(p, (uint8_t)code[k], 1);
+        put_number(p, (uint8_t)code[k], 1);
 }
 
 static void put_stack(struct program *p)
 {
     if (fuzz_one_in(&p->fuzz, 5))
-        put(p, 0x66, 1);
+        put_number(p, 0x66, 1);
     unsigned reg = any_register(p);
-    put(p, (fuzz_one_in(&p->fuzz, 2) ? 0x50 : 0x58) + reg, 1);
+    put_number(p, (fuzz_one_in(&p->fuzz, 2) ? 0x50 : 0x58) + reg, 1);
 }
 
 /* MOV to a segment register: those of the handler, or null, or one of the others */
@@ -278,7 +268,7 @@ static void put_segment(struct program *p)
     if (segment == SS && (p->shape->real || p->shape->v86 || !fuzz_one_in(&p->fuzz, 3)))
         return;
     put_move(p, RAX, selector);
-    put(p, 0x8e | (0xc0 | segment << 3) << 8, 2);
+    put_number(p, 0x8e | (0xc0 | segment << 3) << 8, 2);
 }
 
 /* A byte of the program itself, where DS reaches it. */
@@ -286,9 +276,9 @@ static void put_self_write(struct program *p)
 {
     if (!p->shape->flat)
         return;
-    put(p, 0x05c6, 2);
-    put(p, CODE + (uint32_t)(p->at - p->bytes) + 5 + fuzz_below(&p->fuzz, 30), 4);
-    put(p, 0x90, 1);
+    put_number(p, 0x05c6, 2);
+    put_number(p, CODE + (uint32_t)(p->at - p->bytes) + 5 + fuzz_below(&p->fuzz, 30), 4);
+    put_number(p, 0x90, 1);
 }
 
 static void put_piece(struct program *p, unsigned number)
@@ -309,14 +299,14 @@ static void put_piece(struct program *p, unsigned number)
         else if (kind == 13 && fuzz_one_in(&p->fuzz, 6))
             put_self_write(p);
         else if (kind == 14)
-            put(p, (fuzz_one_in(&p->fuzz, 2) ? 0x40 : 0x48) + any_register(p), 1);
+            put_number(p, (fuzz_one_in(&p->fuzz, 2) ? 0x40 : 0x48) + any_register(p), 1);
         else
             put_form(p, &FUZZ_PICK(&p->fuzz, forms));
     }
     while (p->at < p->limit)
-        put(p, 0x90, 1);
+        put_number(p, 0x90, 1);
     p->limit += 8;
-    put(p, 0x0b0f, 2); /* UD2: on to the next piece */
+    put_number(p, 0x0b0f, 2); /* UD2: on to the next piece */
 }
 
 /* Handlers: the next piece's number, segments, then there. */
@@ -349,27 +339,6 @@ static const char handler16[] =
     "\x83\xe3\x0f\xd1\xe3\xd1\xe3"         /* and bx, 15; shl bx, 2 */
     "\xb8\x00\x50\x8e\xd8\xb8\x10\x51\x8e\xc0" /* ds = 5000h, es = 5110h */
     "\x36\xff\xa7\x00\xa0";                /* jmp ss:[bx + TABLE] */
-
-static uint64_t port_read(void *context, struct cpu *cpu, uint16_t port, unsigned bytes)
-{
-    (void)context, (void)cpu, (void)bytes;
-    return port * 0x01010101u;
-}
-static void port_write(void *context, struct cpu *cpu, uint16_t port, uint64_t value, unsigned bytes)
-{
-    (void)context, (void)port, (void)value, (void)bytes;
-    if (value & 1)
-        cpu_end_slice(cpu);
-}
-static uint64_t mmio_read(void *context, struct cpu *cpu, uint64_t address, unsigned bytes)
-{
-    (void)context, (void)cpu, (void)bytes;
-    return address;
-}
-static void mmio_write(void *context, struct cpu *cpu, uint64_t address, uint64_t value, unsigned bytes)
-{
-    (void)context, (void)cpu, (void)address, (void)value, (void)bytes;
-}
 
 static void make_descriptors(struct cpu_bench *b, const struct program *p)
 {
@@ -427,17 +396,6 @@ static void make_gates(struct cpu_bench *b, const struct program *p)
     }
 }
 
-static void map_pages(struct cpu_bench *b)
-{
-    bench_put(b, TABLES + 0x2000, (TABLES + 0x3000) | 7, 8);
-    for (unsigned i = 0; i < 512; i++) {
-        uint64_t linear = (uint64_t)i << 12, rights = 7;
-        if (linear >= DATA && linear < DATA + DATA_BYTES)
-            rights = i % 6 == 5 ? 0 : i % 6 == 3 ? 5 : 7;
-        bench_put(b, TABLES + 0x3000 + 8 * i, linear | rights, 8);
-    }
-}
-
 static void enter_real(struct cpu_bench *b)
 {
     struct cpu_state *s = &b->cpu->s;
@@ -457,15 +415,11 @@ static struct cpu_bench *make_bench(const struct program *p)
     struct cpu_state *s = &b->cpu->s;
     if (p->shape->compatibility) {
         bench_long(b, 0);
-        map_pages(b);
+        pair_map_pages(b, DATA, DATA_BYTES >> PAGE_SHIFT, false);
     } else if (!p->shape->real) {
         bench_protected(b, 0);
     }
-    struct cpu_bus *bus = &b->cpu->bus;
-    bus->port_read = port_read;
-    bus->port_write = port_write;
-    bus->mmio_read = mmio_read;
-    bus->mmio_write = mmio_write;
+    pair_bus(b);
     s->cr0 |= CR0_WP | CR0_NE | CR0_MP;
     s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     physmem_write(&b->memory, CODE, p->bytes, sizeof p->bytes);
@@ -486,108 +440,23 @@ static struct cpu_bench *make_bench(const struct program *p)
     return b;
 }
 
-struct pair {
-    struct cpu_bench *a, *b;
-    struct translator *translator;
-    uint64_t budget[SLICES];
-    uint64_t rip; /* at which the last slice began */
-};
-
-static bool state_equal(struct cpu_bench *a, struct cpu_bench *b, bool memory)
+static void pair_made(struct pair *pair, uint64_t seed)
 {
-    return memcmp(&a->cpu->s, &b->cpu->s, sizeof a->cpu->s) == 0
-           && (!memory || memcmp(a->memory.bytes, b->memory.bytes, 2 << 20) == 0);
+    (void)pair, (void)seed;
 }
 
-/* The number of the slice after which the engines differ (SLICES: none). */
-static unsigned play(struct pair *pair, const struct program *program, uint64_t seed, unsigned slices)
+/* Out of a loop without an end. */
+static void before_slice(struct pair *pair, unsigned slice)
 {
-    pair->a = make_bench(program);
-    pair->b = make_bench(program);
-    pair->translator = translator_create(pair->b->engine, 4 << 20, 1 + seed % 3);
-    if (!pair->translator)
-        fuzz_fail("no translator");
-    for (unsigned slice = 0; slice < slices; slice++) {
-        pair->rip = pair->a->cpu->s.gpr[RIP];
-        if (slice % 2 == 1) { /* out of a loop without an end */
-            pair->a->cpu->s.nmi_pending = pair->b->cpu->s.nmi_pending = 1;
-            pair->a->cpu->s.nmi_blocked = pair->b->cpu->s.nmi_blocked = 0;
-        }
-        enum cpu_exit x = cpu_run(pair->a->cpu, pair->budget[slice]);
-        enum cpu_exit y = cpu_run(pair->b->cpu, pair->budget[slice]);
-        if (x != y || !state_equal(pair->a, pair->b, slice % 8 == 7 || slice + 1 == slices))
-            return slice;
-        if (x != CPU_EXIT_BUDGET)
-            break;
-        if (slice % 10 == seed % 10)
-            mmu_flush_all(pair->b->engine);
+    if (slice % 2 == 1) {
+        pair->a->cpu->s.nmi_pending = pair->b->cpu->s.nmi_pending = 1;
+        pair->a->cpu->s.nmi_blocked = pair->b->cpu->s.nmi_blocked = 0;
     }
-    return SLICES;
-}
-
-static void pair_close(struct pair *pair)
-{
-    translator_destroy(pair->translator);
-    bench_teardown((void **)&pair->a);
-    bench_teardown((void **)&pair->b);
-}
-
-static void show(const struct pair *pair)
-{
-    const struct cpu_state *x = &pair->a->cpu->s, *y = &pair->b->cpu->s;
-    for (unsigned i = 0; i < REGISTER_COUNT; i++)
-        if (x->gpr[i] != y->gpr[i])
-            printf("register %u: interpreted %" PRIx64 ", translated %" PRIx64 "\n", i, x->gpr[i], y->gpr[i]);
-    if (x->rflags != y->rflags)
-        printf("rflags: interpreted %" PRIx64 ", translated %" PRIx64 "\n", x->rflags, y->rflags);
-    for (unsigned i = 0; i < SEGMENT_COUNT; i++)
-        if (memcmp(&x->seg[i], &y->seg[i], sizeof x->seg[i]) != 0)
-            printf("segment %u: %x %x\n", i, x->seg[i].selector, y->seg[i].selector);
-    for (unsigned i = 0; i < sizeof *x; i++)
-        if (((const uint8_t *)x)[i] != ((const uint8_t *)y)[i]) {
-            printf("first difference of the states at byte %u (x87 from %zu, FIP at %zu, vectors from %zu)\n", i,
-                   offsetof(struct cpu_state, x87), offsetof(struct cpu_state, fip),
-                   offsetof(struct cpu_state, vector));
-            break;
-        }
-    for (uint32_t i = 0; i < 2 << 20; i++)
-        if (pair->a->memory.bytes[i] != pair->b->memory.bytes[i]) {
-            printf("memory at %x: %02x %02x\n", i, pair->a->memory.bytes[i], pair->b->memory.bytes[i]);
-            break;
-        }
-}
-
-/* Again to the shortest last slice that shows it, and the way there. */
-static void explain(struct pair *pair, const struct program *program, uint64_t seed, unsigned slice)
-{
-    uint64_t whole = pair->budget[slice];
-    for (uint64_t n = 1; n <= whole; n++) {
-        pair_close(pair);
-        pair->budget[slice] = n;
-        if (play(pair, program, seed, slice + 1) == slice)
-            break;
-    }
-    uint64_t last = pair->budget[slice];
-    struct pair again = *pair;
-    play(&again, program, seed, slice);
-    for (uint64_t n = 0; n < last; n++) {
-        uint64_t linear = again.a->cpu->access[CS].base + again.a->cpu->s.gpr[RIP];
-        if (n + 20 > last) {
-            printf("%" PRIx64 ":", linear);
-            for (unsigned i = 0; i < 12; i++)
-                printf(" %02x", again.a->memory.bytes[(linear + i) & 0x1fffff]);
-            printf("  sp %" PRIx64 "\n", again.a->cpu->s.gpr[RSP]);
-        }
-        cpu_run(again.a->cpu, 1);
-    }
-    printf("%s: slice %u after %" PRIu64 " of %" PRIu64 " instructions\n", program->shape->name, slice, last, whole);
-    show(pair);
 }
 
 static void run(uint64_t seed)
 {
     static struct program program;
-    static struct pair pair;
     program.fuzz.state = seed * 0x1234567;
     program.shape = &shapes[seed % (sizeof shapes / sizeof *shapes)];
     for (unsigned i = 0; i < 4; i++)
@@ -596,19 +465,7 @@ static void run(uint64_t seed)
                                                        : CODE - BASE + fuzz_below(&program.fuzz, sizeof program.bytes);
     for (unsigned i = 0; i < PIECES; i++)
         put_piece(&program, i);
-    for (unsigned i = 0; i < SLICES; i++)
-        pair.budget[i] = 1 + fuzz_below(&program.fuzz, fuzz_one_in(&program.fuzz, 3) ? 40 : 400);
-    unsigned slice = play(&pair, &program, seed, SLICES);
-    if (getenv("FUZZ_VERBOSE")) {
-        char *text = translator_report(pair.translator);
-        printf("%s: %u pieces\n%s", program.shape->name, (unsigned)bench_get(pair.b, COUNTER, 4), text);
-        free(text);
-    }
-    if (slice < SLICES) {
-        explain(&pair, &program, seed, slice);
-        fuzz_fail("the engines differ");
-    }
-    pair_close(&pair);
+    pair_run(&program, seed, SLICES, program.shape->name);
 }
 
 int main(int argc, char **argv)

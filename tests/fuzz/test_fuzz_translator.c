@@ -8,14 +8,9 @@
  * the next piece. A quarter of them plays on a host that seems
  * to lack some features.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include "../unit/cpu_bench.h"
+#include "cpu/physmem.h"
 #include "cpu/opcode.h"
 #include "fuzz.h"
-#include "translator/internal.h"
 
 #define CODE 0x40000u
 #define OTHER_CODE 0x60000u /* what the same pages hold after a change of their entries */
@@ -37,22 +32,7 @@ struct program {
     uint8_t bytes[2][(PIECES + 1) * PAGE_BYTES]; /* CODE, OTHER_CODE */
 };
 
-static void put(struct program *p, const void *bytes, unsigned count)
-{
-    if (p->at + count <= p->limit)
-        memcpy(p->at, bytes, count), p->at += count;
-}
-
-static void put8(struct program *p, unsigned value)
-{
-    uint8_t byte = (uint8_t)value;
-    put(p, &byte, 1);
-}
-
-static void put32(struct program *p, uint32_t value)
-{
-    put(p, &value, 4);
-}
+#include "fuzz_pair.h"
 
 static uint32_t data_address(struct program *p)
 {
@@ -538,19 +518,6 @@ static void put_other_piece(struct program *p, uint32_t start)
         to[fuzz_below(&p->fuzz, PIECE_BYTES)] ^= (uint8_t)(1u << fuzz_below(&p->fuzz, 8));
 }
 
-static void map_pages(struct cpu_bench *b)
-{
-    bench_put(b, TABLES + 0x2000, (TABLES + 0x3000) | 7, 8);
-    for (unsigned i = 0; i < 512; i++) {
-        uint64_t linear = (uint64_t)i << 12, rights = 7;
-        if (linear >= DATA) {
-            unsigned page = (unsigned)((linear - DATA) >> 12);
-            rights = page >= DATA_PAGES || page % 6 == 5 ? 0 : page % 6 == 3 ? 5 : 7;
-        }
-        bench_put(b, TABLES + 0x3000 + 8 * i, linear | rights, 8);
-    }
-}
-
 /* The handler: the first page of the next piece is there again, registers anew, flags as they come, RIP of the next piece. */
 static const char handler_code[] =
     "\xff\x04\x25\x80\xe0\x03\x00"                 /* inc dword [TABLE + 80h] */
@@ -561,40 +528,6 @@ static const char handler_code[] =
     "\x48\xc7\xc4\x00\x80\x03\x00"                 /* mov rsp, STACK */
     "\x48\xc7\xc3\x00\x00\x10\x00"                 /* mov rbx, DATA */
     "\xff\x24\xc5\x00\xe0\x03\x00";                /* jmp [TABLE + rax * 8] */
-
-static uint64_t port_read(void *context, struct cpu *cpu, uint16_t port, unsigned bytes)
-{
-    (void)context, (void)cpu, (void)bytes;
-    return port * 0x01010101u;
-}
-static void port_write(void *context, struct cpu *cpu, uint16_t port, uint64_t value, unsigned bytes)
-{
-    (void)context, (void)port, (void)value, (void)bytes;
-    if (value & 1)
-        cpu_end_slice(cpu);
-}
-static uint64_t mmio_read(void *context, struct cpu *cpu, uint64_t address, unsigned bytes)
-{
-    (void)context, (void)cpu, (void)bytes;
-    return address;
-}
-static void mmio_write(void *context, struct cpu *cpu, uint64_t address, uint64_t value, unsigned bytes)
-{
-    (void)context, (void)cpu, (void)address, (void)value, (void)bytes;
-}
-static uint64_t zero(void *context, struct cpu *cpu)
-{
-    (void)context, (void)cpu;
-    return 0;
-}
-static void ignore(void *context, struct cpu *cpu, uint64_t value)
-{
-    (void)context, (void)cpu, (void)value;
-}
-static void ignore_tsc(void *context, struct cpu *cpu)
-{
-    (void)context, (void)cpu;
-}
 
 /* A double of moderate size. */
 static uint64_t number(struct fuzz *fuzz)
@@ -622,20 +555,13 @@ static struct cpu_bench *make_bench(const struct program *p)
     struct cpu_bench *b;
     bench_setup((void **)&b);
     bench_long(b, 0);
-    map_pages(b);
+    pair_map_pages(b, DATA, DATA_PAGES, true);
     if (!(p->fuzz.state & 0x3000000)) { /* five levels */
         bench_put(b, TABLES + 0x4000, TABLES | 7, 8);
         b->cpu->s.cr3 = TABLES + 0x4000;
         b->cpu->s.cr4 |= CR4_LA57;
     }
-    struct cpu_bus *bus = &b->cpu->bus;
-    bus->port_read = port_read;
-    bus->port_write = port_write;
-    bus->mmio_read = mmio_read;
-    bus->mmio_write = mmio_write;
-    bus->tpr_read = bus->random = zero;
-    bus->tpr_write = ignore;
-    bus->tsc_changed = ignore_tsc;
+    pair_bus(b);
     b->cpu->s.cr0 |= CR0_WP | CR0_NE | CR0_MP;
     b->cpu->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     b->cpu->s.xcr0 = p->fuzz.state & 1792 ? 7 : 3;
@@ -662,92 +588,22 @@ static struct cpu_bench *make_bench(const struct program *p)
     return b;
 }
 
-static bool state_equal(struct cpu_bench *a, struct cpu_bench *b, bool memory)
+/* A quarter of the hosts seem to lack some features. */
+static void pair_made(struct pair *pair, uint64_t seed)
 {
-    return memcmp(&a->cpu->s, &b->cpu->s, sizeof a->cpu->s) == 0
-           && (!memory || memcmp(a->memory.bytes, b->memory.bytes, 2 << 20) == 0);
-}
-
-static void show(const struct cpu_bench *a, const struct cpu_bench *b, uint64_t rip)
-{
-    const struct cpu_state *x = &a->cpu->s, *y = &b->cpu->s;
-    for (unsigned i = 0; i < REGISTER_COUNT; i++)
-        if (x->gpr[i] != y->gpr[i])
-            printf("register %u: interpreted %" PRIx64 ", translated %" PRIx64 "\n", i, x->gpr[i], y->gpr[i]);
-    if (x->rflags != y->rflags)
-        printf("rflags: interpreted %" PRIx64 ", translated %" PRIx64 "\n", x->rflags, y->rflags);
-    for (unsigned i = 0; i < 16; i++)
-        if (memcmp(x->vector[i], y->vector[i], 32) != 0)
-            for (unsigned k = 0; k < 4; k++)
-                printf("vector %u: %016" PRIx64 " %016" PRIx64 "\n", i, load64(x->vector[i] + 8 * k),
-                       load64(y->vector[i] + 8 * k));
-    for (unsigned i = 0; i < 8; i++)
-        if (memcmp(&x->x87[i], &y->x87[i], sizeof x->x87[i]) != 0)
-            printf("x87 %u: %04x %016" PRIx64 ", %04x %016" PRIx64 "\n", i, x->x87[i].sign_exponent,
-                   x->x87[i].significand, y->x87[i].sign_exponent, y->x87[i].significand);
-    if (x->fsw != y->fsw || x->ftw != y->ftw || x->fcw != y->fcw || x->fip != y->fip || x->fop != y->fop
-        || x->fdp != y->fdp)
-        printf("fcw %04x %04x, fsw %04x %04x, ftw %04x %04x, fip %" PRIx64 " %" PRIx64 ", fop %x %x\n", x->fcw,
-               y->fcw, x->fsw, y->fsw, x->ftw, y->ftw, x->fip, y->fip, x->fop, y->fop);
-    if (x->mxcsr != y->mxcsr || x->cr2 != y->cr2)
-        printf("mxcsr %x %x, cr2 %" PRIx64 " %" PRIx64 "\n", x->mxcsr, y->mxcsr, x->cr2, y->cr2);
-    for (uint64_t i = 0; i < 2 << 20; i++)
-        if (a->memory.bytes[i] != b->memory.bytes[i]) {
-            printf("memory at %" PRIx64 ": %02x %02x\n", i, a->memory.bytes[i], b->memory.bytes[i]);
-            break;
-        }
-    printf("the slice began at %" PRIx64 "; before %" PRIx64 ":", rip, x->gpr[RIP]);
-    for (uint64_t i = x->gpr[RIP] - 60; i != x->gpr[RIP] + 4; i++)
-        printf(" %02x", i < 2 << 20 ? a->memory.bytes[i] : 0);
-    printf("\n");
-}
-
-/* Both engines over the same slices. Returns the number of the slice after which
- * they differ (SLICES: none). */
-struct pair {
-    struct cpu_bench *a, *b;
-    struct translator *translator;
-    uint64_t budget[SLICES];
-    uint64_t rip; /* at which the last slice began */
-};
-
-static unsigned play(struct pair *pair, const struct program *program, uint64_t seed, unsigned slices)
-{
-    pair->a = make_bench(program);
-    pair->b = make_bench(program);
-    pair->translator = translator_create(pair->b->engine, 4 << 20, 1 + seed % 3);
-    if (!pair->translator)
-        fuzz_fail("no translator");
     struct fuzz lacks = { seed };
     for (unsigned i = 0; seed % 4 == 1 && i < sizeof pair->translator->host_features / 8; i++)
         pair->translator->host_features[i] &= fuzz_next(&lacks) | fuzz_next(&lacks);
-    for (unsigned slice = 0; slice < slices; slice++) {
-        pair->rip = pair->a->cpu->s.gpr[RIP];
-        enum cpu_exit x = cpu_run(pair->a->cpu, pair->budget[slice]);
-        enum cpu_exit y = cpu_run(pair->b->cpu, pair->budget[slice]);
-        pair->a->ns += pair->budget[slice];
-        pair->b->ns += pair->budget[slice];
-        if (x != y || !state_equal(pair->a, pair->b, slice % 8 == 7 || slice + 1 == slices))
-            return slice;
-        if (x != CPU_EXIT_BUDGET)
-            break;
-        if (slice % 10 == seed % 10)
-            mmu_flush_all(pair->b->engine);
-    }
-    return SLICES;
 }
 
-static void pair_close(struct pair *pair)
+static void before_slice(struct pair *pair, unsigned slice)
 {
-    translator_destroy(pair->translator);
-    bench_teardown((void **)&pair->a);
-    bench_teardown((void **)&pair->b);
+    (void)pair, (void)slice;
 }
 
 static void run(uint64_t seed)
 {
     static struct program program;
-    static struct pair pair;
     program.fuzz.state = seed * 0x1234567;
     program.x87 = fuzz_below(&program.fuzz, 4) * 5;
     program.mmx = fuzz_below(&program.fuzz, 3) * 3;
@@ -757,42 +613,7 @@ static void run(uint64_t seed)
         put_piece(&program, program.bytes[0] + program.start[i]);
         put_other_piece(&program, program.start[i]);
     }
-    for (unsigned i = 0; i < SLICES; i++)
-        pair.budget[i] = 1 + fuzz_below(&program.fuzz, fuzz_one_in(&program.fuzz, 3) ? 40 : 400);
-    unsigned slice = play(&pair, &program, seed, SLICES);
-    if (getenv("FUZZ_VERBOSE")) {
-        char *text = translator_report(pair.translator);
-        printf("%s", text);
-        free(text);
-    }
-    if (slice < SLICES) {
-        /* The shortest last slice that shows it. */
-        uint64_t whole = pair.budget[slice];
-        for (uint64_t n = 1; n <= whole; n++) {
-            pair_close(&pair);
-            pair.budget[slice] = n;
-            if (play(&pair, &program, seed, slice + 1) == slice)
-                break;
-        }
-        /* The last instructions, as the interpreter runs them. */
-        uint64_t last = pair.budget[slice];
-        struct pair again = pair;
-        play(&again, &program, seed, slice);
-        for (uint64_t n = 0; n < last; n++) {
-            uint64_t rip = again.a->cpu->s.gpr[RIP];
-            if (n + 30 > last) {
-                printf("%" PRIx64 ":", rip);
-                for (unsigned i = 0; i < 12; i++)
-                    printf(" %02x", again.a->memory.bytes[(rip + i) & 0x1fffff]);
-                printf("\n");
-            }
-            cpu_run(again.a->cpu, 1);
-        }
-        printf("slice %u after %" PRIu64 " of %" PRIu64 " instructions\n", slice, pair.budget[slice], whole);
-        show(pair.a, pair.b, pair.rip);
-        fuzz_fail("the engines differ");
-    }
-    pair_close(&pair);
+    pair_run(&program, seed, SLICES, "64");
 }
 
 int main(int argc, char **argv)
