@@ -299,11 +299,7 @@ bool lower_multiply(struct compile *c, bool constant)
         return false;
     unsigned written = 1u << insn->reg;
     flags_prepare(c, written, memory_checks(c));
-    struct host_operand from = guest_operand(insn->rm);
-    if (memory) {
-        memory_load(c, width);
-        from = operand_register(SCRATCH);
-    }
+    struct host_operand from = form_source(c, width);
     struct flags_state f = { .live = true, .fix = FIX_PRODUCT, .product = insn->reg, .width = (uint8_t)width };
     if (constant && needed && from.memory) {
         emit_load(e, 8, SCRATCH, from);
@@ -343,15 +339,10 @@ bool lower_multiply_accumulator(struct compile *c, unsigned extension)
 {
     const struct insn *insn = c->insn;
     unsigned width = insn->operand_bytes, written = 1u << RAX | 1u << RDX;
-    bool memory = form_is_memory(c);
     if (width < 4)
         return false;
     flags_prepare(c, written, memory_checks(c));
-    struct host_operand from = guest_operand(insn->rm);
-    if (memory) {
-        memory_load(c, width);
-        from = operand_register(SCRATCH);
-    }
+    struct host_operand from = form_source(c, width);
     emit_instruction(&c->e, OP1(0xf7), width, extension, from);
     c->flags = (struct flags_state){ .live = true, .fix = FIX_PRODUCT, .product = RAX, .width = (uint8_t)width };
     return true;

@@ -13,20 +13,10 @@
 
 #define REST (F_ARITH & ~(unsigned)(F_C | F_Z))
 
-/* The r/m operand as a register or memory that nothing can keep from being
- * read: a loaded one is in SCRATCH. */
-static struct host_operand source(struct compile *c, unsigned width)
-{
-    if (!form_is_memory(c))
-        return guest_operand(c->insn->rm);
-    memory_load(c, width);
-    return operand_register(SCRATCH);
-}
-
-/* The same in a register. */
+/* The r/m operand in a register. */
 static unsigned source_register(struct compile *c, unsigned width)
 {
-    struct host_operand from = source(c, width);
+    struct host_operand from = form_source(c, width);
     if (!from.memory)
         return from.base;
     emit_load(&c->e, 8, SCRATCH, from);
@@ -88,7 +78,7 @@ static bool lower_count(struct compile *c)
     struct emitter *e = &c->e;
     unsigned width = insn->operand_bytes, written = 1u << insn->reg;
     flags_prepare(c, written, true);
-    struct host_operand from = source(c, width);
+    struct host_operand from = form_source(c, width);
     unsigned to = form_enter(c, insn->reg, SCRATCH2, false, width);
     emit_instruction(e, OP2(c->row->opcode) | OP_PREFIX(0xf3), width, to, from);
     form_leave(c, insn->reg, to);
@@ -194,12 +184,7 @@ static bool lower_adx(struct compile *c)
     if (width < 4)
         return false;
     flags_prepare(c, written, memory);
-    struct host_operand from = guest_operand(insn->rm);
-    if (memory) {
-        memory_load(c, width);
-        from = IN_VCPU(translated.value);
-        emit_store(e, 8, from, SCRATCH);
-    }
+    struct host_operand from = form_source_kept(c, width);
     flags_load(c, F_ARITH);
     unsigned to = form_enter(c, insn->reg, SCRATCH, true, width);
     uint32_t prefix = c->row->prefix == OPCODE_PREFIX_P66 ? OP_PREFIX(0x66) : OP_PREFIX(0xf3);
@@ -303,7 +288,7 @@ static bool lower_mulx(struct compile *c)
     const struct insn *insn = c->insn;
     unsigned width = insn->operand_bytes, written = 1u << insn->reg | 1u << insn->vvvv;
     flags_prepare(c, written, form_is_memory(c));
-    struct host_operand from = source(c, width);
+    struct host_operand from = form_source(c, width);
     unsigned high = form_enter(c, insn->reg, SCRATCH, false, 8);
     unsigned low = form_enter(c, insn->vvvv, SCRATCH2, false, 8);
     emit_vex(&c->e, OP3(0xf6) | OP_PREFIX(0xf2), width, false, high, low, from);
@@ -327,7 +312,7 @@ static bool lower_bmi(struct compile *c)
         return lower_mulx(c);
     unsigned guest = single ? insn->vvvv : insn->reg;
     flags_prepare(c, 1u << guest, form_is_memory(c) || sets_flags);
-    struct host_operand from = source(c, width);
+    struct host_operand from = form_source(c, width);
     if (single) {
         unsigned to = form_enter(c, guest, SCRATCH2, false, 8);
         emit_vex(&c->e, op, width, false, insn->modrm >> 3 & 7, to, from);

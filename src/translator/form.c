@@ -95,6 +95,23 @@ unsigned form_immediate_bytes(unsigned width)
     return width == 8 ? 4 : width;
 }
 
+struct host_operand form_source(struct compile *c, unsigned width)
+{
+    if (!form_is_memory(c))
+        return guest_operand(c->insn->rm);
+    memory_load(c, width);
+    return operand_register(SCRATCH);
+}
+
+struct host_operand form_source_kept(struct compile *c, unsigned width)
+{
+    struct host_operand from = form_source(c, width);
+    if (!form_is_memory(c))
+        return from;
+    emit_store(&c->e, 8, IN_VCPU(translated.value), from.base);
+    return IN_VCPU(translated.value);
+}
+
 void form_recipe(struct compile *c, enum recipe recipe, struct place a)
 {
     struct flags_state *f = &c->flags;

@@ -39,6 +39,11 @@ unsigned form_enter(struct compile *c, unsigned guest, unsigned scratch, bool re
 void form_leave(struct compile *c, unsigned guest, unsigned host);
 unsigned form_immediate_bytes(unsigned width);
 
+/* The r/m operand to read from: the guest register, or SCRATCH, loaded from memory;
+ * `_kept`: then in translated.value, so that SCRATCH is free. */
+struct host_operand form_source(struct compile *c, unsigned width);
+struct host_operand form_source_kept(struct compile *c, unsigned width);
+
 /* A recipe whose first operand is the register `a`. */
 void form_recipe(struct compile *c, enum recipe recipe, struct place a);
 

@@ -188,15 +188,9 @@ static bool lower_cmov(struct compile *c)
 {
     const struct insn *insn = c->insn;
     unsigned width = insn->operand_bytes, written = 1u << insn->reg;
-    bool memory = form_is_memory(c);
     struct emitter *e = &c->e;
     flags_prepare(c, written, memory_checks(c));
-    struct host_operand from = guest_operand(insn->rm);
-    if (memory) {
-        memory_load(c, width);
-        emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
-        from = IN_VCPU(translated.value);
-    }
+    struct host_operand from = form_source_kept(c, width);
     flags_load(c, c->row->flags_read);
     unsigned host = form_enter(c, insn->reg, SCRATCH, true, width);
     emit_instruction(e, OP2(c->row->opcode), width, host, from);
