@@ -24,30 +24,12 @@
     .equ order, 0x100030
     .equ failed, 0x100040
 
-/* expect "text", VALUE: of EAX. */
-.macro expect text, value
-    print "\text"
-    movl $(\value), %ecx
-    call compare
-.endm
-
 .macro counted text, value
     movl taken, %eax
     expect "\text", \value
 .endm
 
-compare:
-    cmpl %ecx, %eax
-    jne 1f
-    print ": ok\n"
-    ret
-1:  print ": "
-    hex %rax, 8
-    print ", not "
-    hex %rcx, 8
-    print "\n"
-    incl failed
-    ret
+    define_compare
 
 .macro line number, level
     movb $\level, %al

@@ -20,30 +20,12 @@ handler:
     movl $0, LAPIC + 0xb0
     ret
 
-/* expect "text", VALUE: of EAX. */
-.macro expect text, value
-    print "\text"
-    movl $(\value), %ecx
-    call compare
-.endm
-
 .macro expect_taken text, value
     movl taken, %eax
     expect "\text", \value
 .endm
 
-compare:
-    cmpl %ecx, %eax
-    jne 1f
-    print ": ok\n"
-    ret
-1:  print ": "
-    hex %rax, 8
-    print ", not "
-    hex %rcx, 8
-    print "\n"
-    incl failed
-    ret
+    define_compare
 
 /* Lets ECX loop turns pass with interrupts on. */
 wait:

@@ -111,21 +111,7 @@ main16:
     .equ next32, 0x101200
     .equ next_esp, 0x101204
 
-    .balign 16, 0x90
-stubs32:
-    .set vector, 0
-    .rept 32
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
-    .byte 0x90, 0x90
-    .else
-    .byte 0x6a, 0
-    .endif
-    .byte 0x6a, vector
-    .byte 0xe9
-    .long trap32 - . - 4
-    .balign 16, 0x90
-    .set vector, vector + 1
-    .endr
+    define_stubs32 32
 
 /* Stack: vector, error, EIP, CS, EFLAGS, and from outer rings ESP, SS. */
 trap32:
@@ -253,18 +239,7 @@ double_fault32:
 .endm
 
 init32:
-    movl $stubs32, %esi
-    movl $IDT32, %edi
-    movl $32, %ecx
-1:  movw %si, (%edi)
-    movw $CODE32, 2(%edi)
-    movw $0x8e00, 4(%edi)
-    movl %esi, %eax
-    shrl $16, %eax
-    movw %ax, 6(%edi)
-    addl $8, %edi
-    addl $16, %esi
-    loop 1b
+    fill_idt32 32, 0x8e00
     gate32 0x21, after_int32, CODE32, 0xee00    /* for all */
     gate32 0x22, after_int32, CODE32, 0x8e00
     gate32 0x23, after_int32, CODE32, 0x6e00    /* not present */
@@ -275,10 +250,8 @@ init32:
     movl $DATA32, TSS32 + 8
     movl $0x106000, TSS32 + 4
     movw $0x68, TSS32 + 0x66
-    movl $(TSS32 << 16 | 0x67), GDT + TSS32_SELECTOR
-    movl $(TSS32 >> 16 | 0x8900), GDT + TSS32_SELECTOR + 4
-    movl $(TSS_OF_DF << 16 | 0x67), GDT + DF_SELECTOR
-    movl $(TSS_OF_DF >> 16 | 0x8900), GDT + DF_SELECTOR + 4
+    descriptor TSS32_SELECTOR, TSS32, 0x67, 0x89
+    descriptor DF_SELECTOR, TSS_OF_DF, 0x67, 0x89
     movl $double_fault32, TSS_OF_DF + 0x20
     movl $2, TSS_OF_DF + 0x24
     movl $0x104000, TSS_OF_DF + 0x38

@@ -49,21 +49,7 @@
     .equ BACK, 0x101            /* the instruction behind is reached */
 
     .code32
-    .balign 16, 0x90
-stubs32:
-    .set vector, 0
-    .rept 48
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
-    .byte 0x90, 0x90
-    .else
-    .byte 0x6a, 0
-    .endif
-    .byte 0x6a, vector
-    .byte 0xe9
-    .long trap32 - . - 4
-    .balign 16, 0x90
-    .set vector, vector + 1
-    .endr
+    define_stubs32 48
 
 /* Stack: vector, error, EIP, CS, EFLAGS. */
 trap32:
@@ -86,23 +72,7 @@ finish:
     clts
     incl cases
     cld
-    movl $seen, %esi
-    movl $want, %edi
-    movl $4, %ecx
-    repe cmpsl
-    je 1f
-    incl failures
-    movl case_name, %esi
-    call puts32
-    movl $seen, %ebx
-    call show32
-    movl $want32, %esi
-    call puts32
-    movl $want, %ebx
-    call show32
-    movb $'\n', %al
-    call putc32
-1:  jmp *next
+    finish_case32
 
 /* The new task, by default: what it finds. */
 reached32:
@@ -120,46 +90,7 @@ reached32:
     movl $0, seen + 8
     jmp finish
 
-putc32:
-    pushl %edx
-    movw $COM1, %dx
-    outb %al, %dx
-    popl %edx
-    ret
-puts32:
-    lodsb
-    testb %al, %al
-    jz 1f
-    call putc32
-    jmp puts32
-1:  ret
-/* Four words at EBX. */
-show32:
-    movl $4, %ecx
-1:  movb $' ', %al
-    call putc32
-    movl (%ebx), %edx
-    addl $4, %ebx
-    movl $8, %ebp
-2:  roll $4, %edx
-    movb %dl, %al
-    andb $15, %al
-    cmpb $10, %al
-    jb 3f
-    addb $('a' - '0' - 10), %al
-3:  addb $'0', %al
-    call putc32
-    decl %ebp
-    jnz 2b
-    loop 1b
-    ret
-want32:
-    .asciz "\n    wanted:"
-
-.macro descriptor selector, base, limit, rights
-    movl $(((\base) & 0xffff) << 16 | ((\limit) & 0xffff)), GDT + (\selector)
-    movl $(((\base) >> 16 & 0xff) | (\rights) << 8 | ((\base) & 0xff000000)), GDT + (\selector) + 4
-.endm
+    define_output32
 
 /* All tasks and descriptors as they are to be before a case. */
 fresh:
@@ -194,19 +125,14 @@ fresh:
 /* case NAME, VECTOR, ERROR, EIP, TASK, "preparation", "what is done". EIP is at
  * a label 1 in what is done, 2 behind all of it, or elsewhere. */
 .macro case name, vector, error, eip, task, prepare, do
-    .pushsection .rodata
-.Lname\@:
-    .asciz "\name:"
-    .popsection
     call fresh
     \prepare
-    movl $.Lname\@, case_name
+    begin_case32 "\name"
     movl $\vector, want
     movl $\error, want + 4
     movl $\eip, want + 8
     movl $\task, want + 12
-    movl $.Lafter\@, next
-    movl %esp, next_esp
+    case_ends_at .Lafter\@
     \do
 2:  movl $BACK, seen
     movl $0, seen + 4
@@ -217,13 +143,8 @@ fresh:
 
 /* A word in memory is as it should be; counted as a case of its own. */
 .macro word name, address, mask, value
-    .pushsection .rodata
-.Lname\@:
-    .asciz "\name:"
-    .popsection
-    movl $.Lname\@, case_name
-    movl $.Lafter\@, next
-    movl %esp, next_esp
+    begin_case32 "\name"
+    case_ends_at .Lafter\@
     movl \address, %eax
     andl $\mask, %eax
     movl %eax, seen
@@ -257,18 +178,7 @@ at_user:
 .endm
 
 init32:
-    movl $stubs32, %esi
-    movl $IDT32, %edi
-    movl $48, %ecx
-1:  movw %si, (%edi)
-    movw $CODE32, 2(%edi)
-    movw $0x8e00, 4(%edi)
-    movl %esi, %eax
-    shrl $16, %eax
-    movw %ax, 6(%edi)
-    addl $8, %edi
-    addl $16, %esi
-    loop 1b
+    fill_idt32 48, 0x8e00
     movl $(NEW_TASK << 16), IDT32 + 0x30 * 8   /* vectors 30h.. are task gates */
     movl $0xe500, IDT32 + 0x30 * 8 + 4
     movl $(BIG << 16), IDT32 + 0x31 * 8
@@ -445,14 +355,4 @@ iret16:
 
     .code64
 main:
-    movl cases, %eax
-    decimal %rax
-    print " cases, "
-    movl failures, %eax
-    decimal %rax
-    print " failures\n"
-    movb $PASS, %al
-    cmpl $0, failures
-    je 1f
-    movb $0x11, %al
-1:  ret
+    end_cases

@@ -39,21 +39,7 @@
     .equ CHECKED, VM | VIF | VIP | IF | TF | NT | IOPL3
 
     .code32
-    .balign 16, 0x90
-stubs32:
-    .set vector, 0
-    .rept 64
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
-    .byte 0x90, 0x90
-    .else
-    .byte 0x6a, 0
-    .endif
-    .byte 0x6a, vector
-    .byte 0xe9
-    .long trap32 - . - 4
-    .balign 16, 0x90
-    .set vector, vector + 1
-    .endr
+    define_stubs32 64
 
 trap32:
     movl %ds, %eax
@@ -82,72 +68,18 @@ trap32:
 finish:
     movl next_esp, %esp
     incl cases
-    movl $seen, %esi
-    movl $want, %edi
-    movl $4, %ecx
-    repe cmpsl
-    je 1f
-    incl failures
-    movl case_name, %esi
-    call puts32
-    movl $seen, %ebx
-    call show32
-    movl $want32, %esi
-    call puts32
-    movl $want, %ebx
-    call show32
-    movb $'\n', %al
-    call putc32
-1:  jmp *next
+    finish_case32
 
-putc32:
-    pushl %edx
-    movw $COM1, %dx
-    outb %al, %dx
-    popl %edx
-    ret
-puts32:
-    lodsb
-    testb %al, %al
-    jz 1f
-    call putc32
-    jmp puts32
-1:  ret
-show32:
-    movl $4, %ecx
-1:  movb $' ', %al
-    call putc32
-    movl (%ebx), %edx
-    addl $4, %ebx
-    movl $8, %ebp
-2:  roll $4, %edx
-    movb %dl, %al
-    andb $15, %al
-    cmpb $10, %al
-    jb 3f
-    addb $('a' - '0' - 10), %al
-3:  addb $'0', %al
-    call putc32
-    decl %ebp
-    jnz 2b
-    loop 1b
-    ret
-want32:
-    .asciz "\n    wanted:"
+    define_output32
 
 /* v86 NAME, FLAGS, "code", VECTOR, ERROR, place, FLAGS */
 .macro v86 name, flags, code, vector, error, eip, after
-    .pushsection .rodata
-.Lname\@:
-    .asciz "\name:"
-    .popsection
-    movl $.Lname\@, case_name
+    begin_case32 "\name"
     movl $\vector, want
     movl $\error, want + 4
     movl $(\eip - ROM), want + 8
     movl $(VM+\after), want + 12
-    movl $.Lafter\@, next
-    movl %esp, next_esp
+    case_ends_at .Lafter\@
     movl $0, %eax
     movl $0x5555, %ebx
     pushl $0x4000
@@ -170,13 +102,8 @@ want32:
 
 /* A word of memory, as a case of its own. */
 .macro word name, address, mask, value
-    .pushsection .rodata
-.Lname\@:
-    .asciz "\name:"
-    .popsection
-    movl $.Lname\@, case_name
-    movl $.Lafter\@, next
-    movl %esp, next_esp
+    begin_case32 "\name"
+    case_ends_at .Lafter\@
     movl \address, %eax
     andl $\mask, %eax
     movl %eax, seen
@@ -208,18 +135,7 @@ returns16:
     .code32
 
 init32:
-    movl $stubs32, %esi
-    movl $IDT32, %edi
-    movl $64, %ecx
-1:  movw %si, (%edi)
-    movw $CODE32, 2(%edi)
-    movw $0xee00, 4(%edi)
-    movl %esi, %eax
-    shrl $16, %eax
-    movw %ax, 6(%edi)
-    addl $8, %edi
-    addl $16, %esi
-    loop 1b
+    fill_idt32 64, 0xee00
     movb $0x8e, IDT32 + 8 * 0x23 + 5    /* not for programs */
     lidt idt32_pointer
     movl $TSS32, %edi
@@ -231,8 +147,7 @@ init32:
     movw $0x88, TSS32 + 0x66
     movb $0x0c, REDIRECTION + 4         /* 22h and 23h are the monitor's */
     movb $0x02, PORTS + 0x10            /* port 81h is forbidden, 80h is not */
-    movl $(TSS32 << 16 | 0x1fff), GDT + TSS32_SELECTOR
-    movl $(TSS32 >> 16 | 0x8900), GDT + TSS32_SELECTOR + 4
+    descriptor TSS32_SELECTOR, TSS32, 0x1fff, 0x89
     movl $TSS32_SELECTOR, %eax
     ltr %ax
     movl $(0xf0000000 + own16 - ROM), 0x21 * 4
@@ -334,14 +249,4 @@ main32:
 
     .code64
 main:
-    movl cases, %eax
-    decimal %rax
-    print " cases, "
-    movl failures, %eax
-    decimal %rax
-    print " failures\n"
-    movb $PASS, %al
-    cmpl $0, failures
-    je 1f
-    movb $0x11, %al
-1:  ret
+    end_cases
