@@ -1,4 +1,6 @@
 /* The CPU models and CPUID. */
+#include <stdio.h>
+
 #include "cpu_bench.h"
 
 enum { EAX, EBX, ECX, EDX };
@@ -278,6 +280,67 @@ static void leaves_out_of_range(void **state)
             query(b, leaf, subleaf * 0x7fffffff, out);
 }
 
+/* All of what some models answer, as reviewed text: UPDATE=1 writes it anew. */
+
+#define GOLDEN "tests/unit/cpuid.expected"
+
+static void dump_leaf(struct cpu_bench *b, FILE *to, uint32_t leaf, uint32_t subleaf)
+{
+    uint32_t out[4];
+
+    query(b, leaf, subleaf, out);
+    if (out[EAX] | out[EBX] | out[ECX] | out[EDX])
+        fprintf(to, "  %08x.%x %08x %08x %08x %08x\n", leaf, subleaf, out[EAX], out[EBX], out[ECX],
+                out[EDX]);
+}
+
+static void dump_model(struct cpu_bench *b, FILE *to, const char *name, unsigned cpus, unsigned index)
+{
+    static const struct { uint32_t first, last, subleaves; } leaves[] = {
+        { 0, 3, 1 }, { 4, 4, 4 }, { 5, 6, 1 }, { 7, 7, 2 }, { 8, 10, 1 }, { 11, 11, 3 },
+        { 12, 12, 1 }, { 13, 13, 11 }, { 14, 23, 1 }, { 0x40000000, 0x40000001, 1 },
+        { 0x80000000, 0x80000009, 1 },
+    };
+
+    assert_int_equal(cpu_model_parse(&b->model, name, cpus, NULL), 0);
+    b->cpu->s.index = (uint8_t)index;
+    fprintf(to, "-cpu '%s' -smp %u, vCPU %u\n", name, cpus, index);
+    for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
+        for (uint32_t leaf = leaves[i].first; leaf <= leaves[i].last; leaf++)
+            for (uint32_t subleaf = 0; subleaf < leaves[i].subleaves; subleaf++)
+                dump_leaf(b, to, leaf, subleaf);
+}
+
+static void answers_are_as_reviewed(void **state)
+{
+    static const struct { const char *name; uint8_t cpus, index; } models[] = {
+        { "", 1, 0 }, { "max", 4, 2 }, { "max,vendor=AuthenticAMD,-pku", 65, 64 }, { "qemu64", 2, 1 },
+        { "qemu32", 1, 0 }, { "x86-64-v3,family=16,model=0x2a,phys-bits=36", 1, 0 },
+        { "core2duo", 1, 0 }, { "Haswell,-xsave", 128, 127 }, { "EPYC-Milan", 3, 2 },
+    };
+    struct cpu_bench *b = *state;
+    char *text = NULL, *golden = calloc(1, 1 << 16);
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+
+    b->cpu->s.cr4 = CR4_OSXSAVE | CR4_PKE;
+    b->cpu->s.xcr0 = 7;
+    for (unsigned i = 0; i < ARRAY_SIZE(models); i++)
+        dump_model(b, to, models[i].name, models[i].cpus, models[i].index);
+    fclose(to);
+    FILE *file = fopen(GOLDEN, getenv("UPDATE") ? "w" : "r");
+    assert_non_null(file);
+    if (getenv("UPDATE"))
+        fwrite(text, 1, size, file);
+    else
+        assert_true(fread(golden, 1, 1 << 16, file) < 1 << 16);
+    fclose(file);
+    if (!getenv("UPDATE"))
+        assert_string_equal(text, golden);
+    free(text);
+    free(golden);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +351,7 @@ int main(void)
         BENCH_TEST(topology_counts_cores),    BENCH_TEST(osxsave_follows_cr4),
         BENCH_TEST(fixed_leaves),
         BENCH_TEST(leaves_out_of_range),
+        BENCH_TEST(answers_are_as_reviewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
