@@ -30,15 +30,14 @@ TREE = "build/mutate"
 JOBS = 2
 # No debug information: object files then show whether code has changed.
 MAKE_FLAGS = "CFLAGS=-O2 CC='%s'" % os.environ.get("CC", "gcc")
-UNITS = ("exec exceptions system segment cpuid fp fpu_state isa transfers smm debug_registers v86 "
-         "paging_rules borders msr syscall xsave")
+SLOW_UNITS = ("spaces", "paging")
 FLAGS = ["CF", "PF", "AF", "ZF", "SF", "TF", "IF", "DF", "OF", "NT", "RF", "VM", "AC"]
 VECTORS = ["DE", "DB", "UD", "NM", "TS", "NP", "SS", "GP", "PF", "MF", "AC", "XM"]
 DECLARATION = re.compile(
     r"\s*(static|const|struct|enum|union|typedef|extern|bool|char|int|unsigned|void|return|break|"
     r"continue|goto|case|default|if|else|for|while|do|switch|u?int\d+_t|double|float)\b")
 # What no guest can see.
-UNSEEN_FILES = ("disassemble.c", "disassemble.h") # text for people; no test reads all of it
+UNSEEN_FILES = ("disassemble.c", "disassemble.h")  # text for people; no test reads all of it
 UNSEEN = re.compile(r"\bpad(_\w+)?\b|assert|snprintf|notice|\b(BUCKETS|ARENA_BYTES|GUARD_BYTES)\b")
 
 
@@ -190,8 +189,18 @@ def objects():
     return found
 
 
+def unit_tests():
+    """(those of the CPU that are quick, all others)"""
+    of_cpu, rest = [], []
+    for path in sorted(glob.glob(f"{TREE}/tests/unit/test_*.c")):
+        name = os.path.basename(path)[5:-2]
+        with open(path) as stream:
+            about_cpu = re.search(r'#include "(cpu/|cpu_bench|execute)', stream.read())
+        (of_cpu if about_cpu and name not in SLOW_UNITS else rest).append(name)
+    return of_cpu, rest
+
+
 def programs(names):
-    names = [n for n in names if os.path.exists(f"{TREE}/tests/unit/test_{n}.c")]
     return " ".join(f"build/tests/unit/test_{name}" for name in names)
 
 
@@ -206,9 +215,8 @@ def scripts():
 
 def steps(quick):
     """(name, targets to make, command, seconds): the quickest and likeliest first."""
-    units = programs(UNITS.split())
-    others = programs(file[5:-2] for file in sorted(os.listdir(f"{TREE}/tests/unit"))
-                      if file.endswith(".c") and file[5:-2] not in UNITS.split())
+    of_cpu, rest = unit_tests()
+    units, others = programs(of_cpu), programs(rest)
     yield "units", units, "tests/run.sh " + units, 120
     yield "silicon", "build/tests/insn/silicon", "tests/insn/silicon.sh", 240
     yield "guests", "all", "ONCE=1 tests/guest/guests.sh", 600
