@@ -1,0 +1,197 @@
+/*
+ * What is kept of walks and decoded code is no guest's business, but its speed:
+ * that it is kept at all, and goes when it must. test_spaces.c has the address
+ * spaces.
+ */
+#include "cpu_bench.h"
+
+#include "cpu/system.h"
+
+#define PLACE 0x14000u
+#define CODE 0x18000u
+
+static bool reads(struct cpu_bench *b, uint64_t at)
+{
+    return memory_fast_read(b->cpu, SEGMENT_FLAT, at, 8) != NULL;
+}
+static bool writes(struct cpu_bench *b, uint64_t at)
+{
+    return memory_fast_write(b->cpu, SEGMENT_FLAT, at, 8) != NULL;
+}
+
+static void assert_empty(const struct cpu_bench *b)
+{
+    for (unsigned i = 0; i < MMU_INDEX_COUNT; i++) {
+        const struct tlb *tlb = &b->cpu->tlbs[i];
+        assert_int_equal(tlb->empty, 1);
+        for (unsigned k = 0; k < TLB_ENTRIES / 64; k++)
+            assert_true(tlb->used[0][k] == 0 && tlb->used[1][k] == 0);
+        for (unsigned k = 0; k < TLB_ENTRIES; k++)
+            assert_true(tlb_linear(&tlb->entry[k]) & TLB_INVALID
+                        && tlb->code_linear[k] & TLB_INVALID);
+    }
+}
+
+static void accesses_are_fast_the_second_time(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint64_t value;
+
+    bench_long(b, 0);
+    assert_empty(b);
+    assert_false(reads(b, PLACE));
+    assert_int_equal(memory_read64(b->cpu, SEGMENT_FLAT, PLACE, &value), 0);
+    assert_true(reads(b, PLACE));
+    assert_true(reads(b, PLACE + 0xff8));
+    assert_false(reads(b, PLACE + 0xff9)); /* goes on in the next page */
+    assert_false(reads(b, PLACE + 0x1000));
+    assert_int_equal(b->cpu->tlbs[MMU_SUPERVISOR].empty, 0);
+    assert_false(writes(b, PLACE)); /* D is not set yet */
+    assert_int_equal(memory_write64(b->cpu, SEGMENT_FLAT, PLACE + 8, 5), 0);
+    assert_true(writes(b, PLACE));
+    assert_false(writes(b, PLACE + 0xffc));
+    b->cpu->s.rflags |= FLAG_AC; /* another TLB */
+    cpu_update_privilege(b->cpu);
+    assert_false(reads(b, PLACE));
+    b->cpu->s.rflags &= ~FLAG_AC;
+    cpu_update_privilege(b->cpu);
+    assert_true(reads(b, PLACE));
+    uint64_t version = b->cpu->tlb_version;
+    mmu_flush_page(b->cpu, PLACE + 0x1fff);
+    assert_true(reads(b, PLACE));
+    mmu_flush_page(b->cpu, PLACE + 0xfff);
+    assert_false(reads(b, PLACE));
+    assert_true(b->cpu->tlb_version > version);
+    assert_int_equal(system_read(b->cpu, PLACE + 1, &value, 8), 0);
+    assert_true(reads(b, PLACE));
+    mmu_flush(b->cpu);
+    assert_empty(b);
+}
+
+/* A table that walks no longer read is an ordinary page again. */
+static void tables_are_forgotten(void **state)
+{
+    struct cpu_bench *b = *state;
+    uint64_t value;
+    const unsigned page = (TABLES + 0x2000) >> 12;
+
+    bench_long(b, 0);
+    assert_int_equal(memory_read64(b->cpu, SEGMENT_FLAT, PLACE, &value), 0);
+    assert_int_equal(b->engine->tables[page].level, 2);
+    assert_true(b->memory.flags[page] & PHYSMEM_TABLE);
+    for (unsigned i = 0; i < 63; i++)
+        bench_put(b, TABLES + 0x2ff8, 0x5550 + 16 * i, 8); /* not present */
+    assert_true(b->memory.flags[page] & PHYSMEM_TABLE);
+    assert_true(reads(b, PLACE));
+    bench_put(b, TABLES + 0x2ff8, 0, 8);
+    assert_false(b->memory.flags[page] & PHYSMEM_TABLE);
+    assert_int_equal(b->engine->tables[page].level, 0);
+    assert_false(reads(b, PLACE)); /* nothing rests on it any longer */
+    assert_int_equal(memory_read64(b->cpu, SEGMENT_FLAT, PLACE, &value), 0);
+    assert_int_equal(b->engine->tables[page].level, 2); /* in one place, as before */
+    for (unsigned i = 0; i < 100; i++) { /* each change that drops something counts anew */
+        bench_put(b, TABLES + 0x2ff8, 0x20 | (i & 1), 8);
+        assert_true(b->memory.flags[page] & PHYSMEM_TABLE);
+    }
+}
+
+static void run_at(struct cpu_bench *b, uint64_t rip, unsigned count)
+{
+    b->cpu->s.gpr[RIP] = rip;
+    cpu_run(b->cpu, count);
+    assert_int_equal(b->cpu->s.gpr[RIP], rip + count);
+}
+
+/* Blocks go when their own lines are written, and not else. */
+static void code_is_decoded_once(void **state)
+{
+    struct cpu_bench *b = *state;
+    char code[256];
+    const uint64_t *decoded = &b->engine->blocks_decoded;
+
+    memset(code, 0x90, sizeof code);
+    bench_long(b, 0);
+    bench_code(b, CODE, code, sizeof code);
+    run_at(b, CODE, 20);
+    uint64_t before = *decoded;
+    run_at(b, CODE, 20);
+    run_at(b, CODE, 10);
+    assert_int_equal(*decoded, before);
+    run_at(b, CODE + 10, 10); /* another block of the same bytes */
+    assert_int_equal(*decoded, before + 1);
+    assert_false(writes(b, CODE));
+    unsigned lines = 0;
+    for (unsigned i = 0; i < 64; i++)
+        lines += b->engine->page_lines[CODE >> 12] >> i & 1;
+    bench_put(b, CODE + 64 * lines, 0x90, 1); /* behind the last line with code */
+    bench_put(b, CODE + 0xfff, 0x90, 1);
+    run_at(b, CODE, 20);
+    assert_int_equal(*decoded, before + 1);
+    bench_put(b, CODE + 64 * lines - 1, 0x90, 1);
+    assert_int_equal(b->engine->page_lines[CODE >> 12], 0);
+    assert_false(b->memory.flags[CODE >> 12] & PHYSMEM_CODE);
+    run_at(b, CODE, 20);
+    assert_true(*decoded > before + 1);
+    before = *decoded;
+    engine_flush_blocks(b->engine);
+    assert_int_equal(b->engine->arena_used, 0);
+    assert_int_equal(b->engine->cache_flushes, 1);
+    assert_int_equal(b->engine->page_lines[CODE >> 12], 0);
+    assert_null(b->engine->page_blocks[CODE >> 12]);
+    run_at(b, CODE, 20);
+    assert_int_equal(*decoded, before + 1);
+    assert_true(b->engine->arena_used > 0 && b->engine->arena_used % 64 == 0);
+}
+
+/* An instruction across a page border belongs to both pages, and is looked up
+ * where its second one is now. */
+static void crossing_code_belongs_to_both_pages(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    const uint64_t at = CODE + 0xffe;
+
+    bench_long(b, 0);
+    bench_put(b, TABLES + 0x2000, (TABLES + 0x3000) | 7, 8);
+    for (unsigned i = 0; i < 512; i++)
+        bench_put(b, TABLES + 0x3000 + 8 * i, i << 12 | 7, 8);
+    bench_code(b, at, "\xb8\x11\x22\x33\x44", 5); /* MOV $44332211, %eax */
+    bench_put(b, 0x30000, 0x887766, 8);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        s->gpr[RIP] = at;
+        cpu_run(b->cpu, 1);
+        assert_int_equal(s->gpr[RAX], 0x44332211);
+    }
+    assert_int_equal(b->engine->page_lines[(CODE >> 12) + 1], 1);
+    assert_int_equal(b->engine->page_lines[CODE >> 12], 1ull << 63);
+    bench_put(b, CODE + 0x1002, 0x55, 1); /* the last byte of it */
+    s->gpr[RIP] = at;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RAX], 0x55332211);
+    bench_put(b, TABLES + 0x3000 + 8 * ((CODE >> 12) + 1), 0x30007, 8); /* elsewhere */
+    s->gpr[RIP] = at;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RAX], 0x88776611);
+    bench_put(b, 0x30002, 0x99, 1);
+    s->gpr[RIP] = at;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RAX], 0x99776611);
+    bench_put(b, TABLES + 0x3000 + 8 * ((CODE >> 12) + 1), 0x30006, 8); /* nowhere */
+    bench_gate64(b, VECTOR_PF, CODE64, 0x9000, 0, 0x8e);
+    s->gpr[RIP] = at;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x9000);
+    assert_int_equal(s->cr2, CODE + 0x1000);
+    assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(accesses_are_fast_the_second_time),
+        BENCH_TEST(tables_are_forgotten),
+        BENCH_TEST(code_is_decoded_once),
+        BENCH_TEST(crossing_code_belongs_to_both_pages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
