@@ -28,10 +28,6 @@ HANDLER(undefined)
 BOUND(16)
 BOUND(32)
 #undef BOUND
-HANDLER(bound_m64)
-{
-    return cpu_raise(cpu, VECTOR_UD);
-}
 
 #define RANDOM(bits)                                                                               \
     HANDLER(rdrand_##bits)                                                                         \

@@ -102,14 +102,6 @@ EACH_SIZE_OF(PUSH_SEGMENT, gs, GS)
 PUSHA_POPA(16)
 PUSHA_POPA(32)
 #undef PUSHA_POPA
-HANDLER(pusha_64)
-{
-    return cpu_raise(cpu, VECTOR_UD);
-}
-HANDLER(popa_64)
-{
-    return cpu_raise(cpu, VECTOR_UD);
-}
 
 /* Virtual-8086 mode with IOPL < 3: only a 16-bit PUSHF or POPF under VME. */
 static bool flags_virtual(const struct cpu *cpu)

@@ -52,14 +52,6 @@ static void return_flags(struct cpu *cpu, const struct far_return *r)
     flags_from_rflags(cpu, kept | (r->rflags & mask));
 }
 
-/* NMIs are let in again by any IRET, also one that faults. */
-static void unblock_nmi(struct cpu *cpu)
-{
-    cpu->s.nmi_blocked = 0;
-    if (cpu->s.nmi_pending)
-        cpu_attention(cpu);
-}
-
 /* IRET of an 8086 program with IOPL < 3 under VME: IF goes to VIF. */
 static int virtual_flags(struct cpu *cpu, struct far_return *r)
 {
@@ -260,7 +252,7 @@ int exec_iret(struct cpu *cpu, const struct insn *insn)
 
     if (cpu_v86(cpu) && cpu_iopl(cpu) < 3 && (r.bytes != 2 || !(cpu->s.cr4 & CR4_VME)))
         return cpu_raise_gp0(cpu);
-    unblock_nmi(cpu);
+    cpu->s.nmi_blocked = 0; /* NMIs are let in again, also by an IRET that faults */
     if (cpu_uses_descriptors(cpu)) {
         if (cpu->s.rflags & FLAG_NT)
             return iret_task(cpu, insn);

@@ -29,6 +29,7 @@
  *               H_RM(f)         f_r16, f_r32, f_r64 and f_m16, f_m32, f_m64
  *               H_RM8(f)        f_r8 and f_m8
  *               H_MEM_SIZES(f)  f_m16, f_m32, f_m64 (the form has only memory)
+ *               H_SIZES_32, H_MEM_SIZES_32: without the last size (NO64)
  *             A handler is an insn_handler with external linkage, prefixed exec_
  *             by the macros: H_RM(add) names exec_add_r16 ...
  *   flags     ORs of F_C F_P F_A F_Z F_S F_O, F_ARITH (all six), F_D, 0

@@ -565,6 +565,67 @@ static void syscall_and_sysret(void **state)
     assert_int_equal(s->rflags, FLAG_1 | FLAG_IF | FLAG_CF | FLAG_ZF);
 }
 
+/* What lets events in: the one that waits comes at the next boundary, though no
+ * slice ends there. */
+
+static int acknowledge(void *context, struct cpu *cpu)
+{
+    (void)context;
+    cpu->interrupt_line = false;
+    return 0x40;
+}
+
+static void events_come_at_once(void **state)
+{
+    enum { INTERRUPT, NMI, STEP };
+    static const struct {
+        const char *code; /* and NOPs behind it */
+        uint8_t event;
+        uint64_t rflags;  /* before */
+        uint64_t popped;  /* flags on the stack */
+        uint64_t rip;     /* that is pushed */
+    } cases[] = {
+        { "\x9d", INTERRUPT, 0, FLAG_IF, 0x8001 },             /* POPF */
+        { "\x9d", STEP, 0, FLAG_TF, 0x8002 },
+        { "\xfb", INTERRUPT, 0, 0, 0x8002 },                   /* STI */
+        { "\xfb", INTERRUPT, FLAG_IF, 0, 0x8000 },
+        { "\xcf", INTERRUPT, 0, FLAG_IF, 0x8100 },             /* IRET */
+        { "\xcf", NMI, 0, 0, 0x8100 },
+        { "\xcf", STEP, 0, FLAG_TF, 0x8101 },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    b->cpu->bus.interrupt_acknowledge = acknowledge;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        static const uint8_t vectors[] = { 0x40, VECTOR_NMI, VECTOR_DB };
+        unsigned event = cases[i].event, vector = vectors[event];
+        bool iret = cases[i].code[0] == '\xcf';
+        cpu_reset(b->cpu);
+        bench_protected(b, 0);
+        bench_gate(b, vector, CODE0, 0x9000, 0x8e);
+        for (unsigned k = 0; k < 0x120; k++)
+            bench_put(b, 0x8000 + k, 0x90, 1);
+        for (unsigned k = 0; k < 16; k++)
+            bench_put(b, 0x9000 + k, 0x90, 1);
+        bench_code(b, 0x8000, cases[i].code, 1);
+        s->gpr[RSP] = 0x6f00;
+        bench_put(b, 0x6f00, iret ? 0x8100 : cases[i].popped | FLAG_1, 4);
+        bench_put(b, 0x6f04, CODE0, 4);
+        bench_put(b, 0x6f08, cases[i].popped | FLAG_1, 4);
+        s->rflags = FLAG_1 | cases[i].rflags;
+        s->nmi_blocked = s->nmi_pending = event == NMI;
+        cpu_restored(b->cpu);
+        b->cpu->interrupt_line = event == INTERRUPT;
+        cpu_run(b->cpu, 6);
+        assert_in_range(s->gpr[RIP], 0x9000, 0x900f);
+        uint64_t at = bench_get(b, s->gpr[RSP], 4);
+        if (at != cases[i].rip)
+            fail_msg("case %u: at %llx, wanted %llx", i, (unsigned long long)at,
+                     (unsigned long long)cases[i].rip);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,6 +657,7 @@ int main(void)
         BENCH_TEST(iretq_to_compatibility_mode),
         BENCH_TEST(iretq_faults_leave_everything),
         BENCH_TEST(syscall_and_sysret),
+        BENCH_TEST(events_come_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

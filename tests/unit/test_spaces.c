@@ -363,9 +363,35 @@ static void spaces_come_back(void **state)
     }
 }
 
+/* Of the upper half only goes what another top table maps differently. */
+static void what_is_shared_stays(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    const unsigned first = 0x20000, second = 0x21000;
+    const uint64_t shared = 0xffff800000005000, other = 0xffff808000006000;
+    uint8_t byte;
+
+    bench_long(b, 0);
+    for (unsigned at = 0; at < 0x2000; at += 0x1000) {
+        bench_put(b, first + at, (TABLES + 0x1000) | 7, 8);
+        bench_put(b, first + at + 8 * 256, (TABLES + 0x1000) | 0x27, 8);
+    }
+    bench_put(b, first + 8 * 257, (TABLES + 0x1000) | 7, 8);
+    bench_put(b, second + 8 * 257, (TABLES + 0x1000) | 3, 8);
+    assert_int_equal(control_write_cr3(cpu, first), 0);
+    assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, shared, &byte), 0);
+    assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, other, &byte), 0);
+    assert_int_equal(held(cpu), 2);
+    assert_int_equal(control_write_cr3(cpu, second), 0);
+    assert_non_null(memory_fast_read(cpu, SEGMENT_FLAT, shared, 1));
+    assert_null(memory_fast_read(cpu, SEGMENT_FLAT, other, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { BENCH_TEST(spaces_share_tables),
-                                       BENCH_TEST(spaces_come_back) };
+                                       BENCH_TEST(spaces_come_back),
+                                       BENCH_TEST(what_is_shared_stays) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
