@@ -164,14 +164,37 @@ static unsigned general_guest(const struct compile *c, const struct places *p)
     return is_general_rm(p->rm) && c->insn->modrm >= 0xc0 ? c->insn->rm : REGISTER_ZERO;
 }
 
+static bool is_ours(const struct compile *c)
+{
+    const struct opcode_row *row = c->row;
+    return row->map >= MAP_V0F && row->map <= MAP_V3A && !excluded(row) && c->kind->code_bytes == 8
+           && translator_host_has(c->translator, (enum cpu_feature)row->feature);
+}
+
+static unsigned general_written(const struct compile *c, const struct places *p)
+{
+    unsigned guest = general_guest(c, p);
+    return guest != REGISTER_ZERO && (p->general_reg || p->stores) ? 1u << guest : 0;
+}
+
+bool avx_use(const struct compile *c, struct access_use *use)
+{
+    struct places p;
+    if (!is_ours(c) || !find_places(c, &p))
+        return false;
+    unsigned bytes = rm_bytes(c, p.rm);
+    *use = (struct access_use){ c->insn->modrm < 0xc0 ? bytes : 0, is_aligned(c->row) ? bytes : 1, p.stores,
+                                general_written(c, &p) };
+    return true;
+}
+
 bool lower_avx(struct compile *c)
 {
     const struct insn *insn = c->insn;
     const struct opcode_row *row = c->row;
     struct emitter *e = &c->e;
     struct places p;
-    if (row->map < MAP_V0F || row->map > MAP_V3A || excluded(row) || c->kind->code_bytes != 8
-        || !translator_host_has(c->translator, (enum cpu_feature)row->feature))
+    if (!is_ours(c))
         return false;
     if (row->map == MAP_V0F && row->opcode == 0x77)
         return lower_zero(c);
@@ -181,8 +204,9 @@ bool lower_avx(struct compile *c)
         return false;
     bool memory = insn->modrm < 0xc0;
     unsigned guest = general_guest(c, &p);
-    bool general = guest != REGISTER_ZERO, writes = general && (p.general_reg || p.stores);
-    unsigned written = writes ? 1u << guest : 0, host = general && pinned(guest) ? host_of(guest) : SCRATCH;
+    unsigned written = general_written(c, &p);
+    bool general = guest != REGISTER_ZERO, writes = written;
+    unsigned host = general && pinned(guest) ? host_of(guest) : SCRATCH;
     flags_prepare(c, written, memory || !c->wide || row->flags_written);
     memory_need_wide(c);
     struct host_operand rm = operand_register(insn->rm);

@@ -37,8 +37,21 @@ static void add(struct compile *c, const struct block *block, uint64_t rip)
     c->part_count++;
 }
 
+/* The chain is a loop: goes round it again as often as there is room. The budget is
+ * charged once for all rounds, and accesses that walk through memory share checks. */
+static void unroll(struct compile *c, uint32_t limit)
+{
+    unsigned parts = c->part_count, insns = c->count;
+    while (c->part_count + parts <= limit && c->count + insns <= INSNS_MAXIMUM)
+        for (unsigned i = 0; i < parts; i++) {
+            bool taken = c->parts[i].taken;
+            add(c, c->parts[i].block, c->parts[i].rip);
+            c->parts[c->part_count - 1].taken = taken;
+        }
+}
+
 /* Goes on behind the last block. */
-static bool extend(struct compile *c)
+static bool extend(struct compile *c, uint32_t limit)
 {
     struct part *last = &c->parts[c->part_count - 1];
     const struct block *block = last->block;
@@ -62,6 +75,8 @@ static bool extend(struct compile *c)
             target = next;
         }
     }
+    if (to == c->parts[0].block && target == c->parts[0].rip && insn->attributes & SETS_RIP)
+        unroll(c, limit);
     /* STI needs what follows it. */
     if (!fits(c, to, target, !(insn->attributes & SETS_RIP)))
         return false;
@@ -75,6 +90,6 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip)
     if (!limit || limit > PARTS_MAXIMUM)
         limit = PARTS_MAXIMUM;
     add(c, block, rip);
-    while (!c->plain && c->part_count < limit && extend(c))
+    while (!c->plain && c->part_count < limit && extend(c, limit))
         continue;
 }

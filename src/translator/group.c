@@ -7,8 +7,8 @@
  * inside the range, the rest of the translation runs as a plain one, in which
  * each access stands for itself.
  *
- * Not grouped: anything outside of 64-bit code, addresses of 32 bits, vectors
- * that must be aligned, accesses of instructions that are not in the lists below.
+ * Not grouped: anything outside of 64-bit code, addresses of 32 bits, accesses of
+ * instructions that are not in the lists below.
  */
 #include <string.h>
 
@@ -30,7 +30,7 @@ enum { VALUE_NONE, VALUE_PLACE /* the address is a constant */, VALUE_FIRST };
 struct reference {
     struct key key;
     int64_t low;
-    uint8_t number, which, bytes;
+    uint8_t number, which, bytes, alignment;
     bool write;
 };
 
@@ -93,19 +93,6 @@ static unsigned two_byte_operand(const struct insn *insn, unsigned o, bool *writ
     return 0;
 }
 
-static unsigned operand_bytes(struct compile *c, const struct insn *insn, const struct opcode_row *row,
-                              bool *write)
-{
-    *write = false;
-    if (!is_memory(insn, row) || insn->address_shift)
-        return 0;
-    if (row->map == MAP_ONE)
-        return one_byte_operand(insn, row->opcode, write);
-    unsigned bytes = row->map == MAP_TWO && row->prefix == OPCODE_PREFIX_ANY
-                         ? two_byte_operand(insn, row->opcode, write) : 0;
-    return bytes ? bytes : vector_group_bytes(c, write);
-}
-
 /* The register whose memory an instruction uses as stack, or REGISTER_ZERO. */
 static unsigned stack_register(const struct insn *insn, const struct opcode_row *row, int *disp, bool *write)
 {
@@ -162,8 +149,6 @@ static unsigned one_byte_written(const struct insn *insn, unsigned o, bool memor
     case 0x50: case 0x68: case 0x6a: case 0xe8: case 0xc2: case 0xc3: return 0;
     case 0x58: return 1u << insn->rm;
     }
-    if (o >= 0xd8 && o <= 0xdf) /* x87; FNSTSW AX */
-        return 1u << RAX;
     return o >= 0x70 && o <= 0x7f ? 0 : ALL_REGISTERS;
 }
 
@@ -187,30 +172,58 @@ static unsigned two_byte_written(const struct insn *insn, unsigned o, bool memor
     return ALL_REGISTERS;
 }
 
-static unsigned registers_written(struct compile *c, const struct insn *insn, const struct opcode_row *row)
+/* POPCNT, TZCNT, LZCNT */
+static bool bit_counts(const struct opcode_row *row)
 {
-    bool memory = is_memory(insn, row);
-    unsigned vector;
-    if (row->map == MAP_ONE)
-        return one_byte_written(insn, row->opcode, memory);
-    unsigned written = row->map == MAP_TWO && row->prefix == OPCODE_PREFIX_ANY
-                           ? two_byte_written(insn, row->opcode, memory) : ALL_REGISTERS;
-    return written == ALL_REGISTERS && vector_writes(c, &vector) ? vector : written;
+    unsigned o = row->opcode;
+    return row->map == MAP_TWO && row->prefix == OPCODE_PREFIX_PF3 && (o == 0xb8 || o == 0xbc || o == 0xbd);
 }
 
-static void refer(struct analysis *a, unsigned number, unsigned which, struct key key, int64_t low,
-                  unsigned bytes, bool write)
+static unsigned bits_written(const struct insn *insn, const struct opcode_row *row)
 {
-    a->references[a->count++] = (struct reference){ key, low, (uint8_t)number, (uint8_t)which,
-                                                    (uint8_t)bytes, write };
+    if (bit_counts(row))
+        return 1u << insn->reg;
+    if (row->map != MAP_V38)
+        return ALL_REGISTERS;
+    switch (row->opcode) {
+    case 0xf2: case 0xf5: case 0xf7: return 1u << insn->reg;
+    case 0xf3: return 1u << insn->vvvv;
+    case 0xf6: return 1u << insn->reg | 1u << insn->vvvv;
+    }
+    return ALL_REGISTERS;
+}
+
+/* Of the current instruction. Who is in no list writes all registers. */
+static struct access_use use_of(const struct compile *c)
+{
+    const struct insn *insn = c->insn;
+    const struct opcode_row *row = c->row;
+    struct access_use use = { .alignment = 1, .registers = ALL_REGISTERS };
+    bool memory = is_memory(insn, row);
+    if (x87_use(c, &use) || vector_use(c, &use) || avx_use(c, &use))
+        return use;
+    if (row->map == MAP_ONE) {
+        use.bytes = memory ? one_byte_operand(insn, row->opcode, &use.write) : 0;
+        use.registers = one_byte_written(insn, row->opcode, memory);
+    } else if (row->map == MAP_TWO && row->prefix == OPCODE_PREFIX_ANY) {
+        use.bytes = memory ? two_byte_operand(insn, row->opcode, &use.write) : 0;
+        use.registers = two_byte_written(insn, row->opcode, memory);
+    } else {
+        use.bytes = bit_counts(row) && memory ? insn->operand_bytes : 0;
+        use.registers = bits_written(insn, row);
+    }
+    return use;
+}
+
+static void refer(struct analysis *a, struct reference reference)
+{
+    a->references[a->count++] = reference;
 }
 
 static void refer_operand(struct analysis *a, unsigned number, const struct insn *insn,
-                          const struct opcode_row *row)
+                          const struct access_use *use)
 {
-    bool write;
-    unsigned bytes = operand_bytes(a->c, insn, row, &write);
-    if (!bytes)
+    if (!use->bytes || insn->address_shift)
         return;
     struct key key = { .epoch = insn->seg == SEGMENT_FLAT ? 0 : a->epoch, .scale = insn->scale,
                        .segment = insn->seg };
@@ -230,7 +243,8 @@ static void refer_operand(struct analysis *a, unsigned number, const struct insn
         if (insn->seg == SEGMENT_FLAT)
             key.base = VALUE_PLACE;
     }
-    refer(a, number, 0, key, low, bytes, write);
+    refer(a, (struct reference){ key, low, (uint8_t)number, ACCESS_OPERAND, (uint8_t)use->bytes,
+                                 (uint8_t)use->alignment, use->write });
 }
 
 static void refer_stack(struct analysis *a, unsigned number, const struct insn *insn,
@@ -242,7 +256,7 @@ static void refer_stack(struct analysis *a, unsigned number, const struct insn *
     if (base == REGISTER_ZERO)
         return;
     struct key key = { .base = a->value[base], .segment = SEGMENT_FLAT };
-    refer(a, number, 1, key, a->delta[base] + disp, 8, write);
+    refer(a, (struct reference){ key, a->delta[base] + disp, (uint8_t)number, ACCESS_STACK, 8, 1, write });
 }
 
 static void renew(struct analysis *a, unsigned written)
@@ -303,13 +317,14 @@ static void step(struct analysis *a, unsigned number)
     const struct opcode_row *row = row_of(insn);
     a->c->insn = insn;
     a->c->row = row;
-    refer_operand(a, number, insn, row);
+    struct access_use use = use_of(a->c);
+    refer_operand(a, number, insn, &use);
     refer_stack(a, number, insn, row);
     if (row->name[0] == 'N' && row->name[1] == 'O' && row->name[2] == 'P')
         return;
     if (derives(a, insn, row))
         return;
-    unsigned written = registers_written(a->c, insn, row);
+    unsigned written = use.registers;
     if (written == ALL_REGISTERS)
         a->epoch++;
     int disp;
@@ -325,48 +340,70 @@ static bool same(const struct key *a, const struct key *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* Widens [low, high) to take the reference, if that is allowed. */
-static bool widen(const struct reference *r, int64_t *low, int64_t *high)
+/* What a group spans. */
+struct range {
+    int64_t low, high;
+    unsigned alignment; /* of `low` */
+};
+
+/* Widens the range to take the reference, if that is allowed. */
+static bool widen(const struct reference *r, struct range *range)
 {
-    int64_t from = r->low < *low ? r->low : *low;
-    int64_t to = r->low + r->bytes > *high ? r->low + r->bytes : *high;
-    if (r->key.base == VALUE_PLACE ? (from ^ (to - 1)) >> PAGE_SHIFT != 0 : to - from > SPAN_MAXIMUM)
+    struct range wider = *range;
+    if (r->alignment > 1 && range->alignment > 1
+        && (r->alignment != range->alignment || (r->low - range->low) % r->alignment))
         return false;
-    *low = from;
-    *high = to;
+    if (r->low < wider.low)
+        wider.low = r->low;
+    if (r->low + r->bytes > wider.high)
+        wider.high = r->low + r->bytes;
+    if (r->alignment > 1)
+        wider.alignment = r->alignment;
+    if (wider.alignment > 1) /* begins where an aligned access could */
+        wider.low -= (wider.low - (r->alignment > 1 ? r->low : range->low)) & (wider.alignment - 1);
+    if (r->key.base == VALUE_PLACE ? (wider.low ^ (wider.high - 1)) >> PAGE_SHIFT != 0
+                                   : wider.high - wider.low > SPAN_MAXIMUM)
+        return false;
+    *range = wider;
     return true;
+}
+
+static bool encodable(const struct range *range, const struct key *key)
+{
+    return key->base == VALUE_PLACE || (range->low >= INT32_MIN / 2 && range->high <= INT32_MAX / 2);
 }
 
 /* The group of the reference number `first`, if others follow that belong to it. */
 static void form(struct analysis *a, unsigned first)
 {
-    struct compile *c = a->c;
+    struct accesses *accesses = &a->c->accesses;
     const struct reference *head = &a->references[first];
-    int64_t low = head->low, high = head->low + head->bytes;
+    struct range range = { head->low, head->low + head->bytes, head->alignment };
     uint8_t taken[2 * INSNS_MAXIMUM];
     unsigned count = 0;
     bool write = head->write;
-    if (c->accesses.group_count == TRANSLATED_GROUPS)
+    if (accesses->group_count == TRANSLATED_GROUPS)
         return;
     for (unsigned i = first + 1; i < a->count; i++) {
         const struct reference *r = &a->references[i];
-        if (c->accesses.access[r->number][r->which].group || !same(&r->key, &head->key) || !widen(r, &low, &high))
+        if (accesses->access[r->number][r->which].group || !same(&r->key, &head->key) || !widen(r, &range))
             continue;
         taken[count++] = (uint8_t)i;
         write |= r->write;
     }
-    if (!count || low < INT32_MIN / 2 || high > INT32_MAX / 2) {
-        if (!count || head->key.base != VALUE_PLACE)
-            return;
-    }
-    c->accesses.groups[c->accesses.group_count++] = (struct group){ .span = (uint16_t)(high - low), .write = write,
-                                                  .place = head->key.base == VALUE_PLACE };
+    if (!count || !encodable(&range, &head->key))
+        return;
+    bool place = head->key.base == VALUE_PLACE;
+    accesses->groups[accesses->group_count++] = (struct group){
+        .span = (uint16_t)(range.high - range.low), .write = write, .place = place,
+        .alignment = (uint8_t)range.alignment,
+    };
     taken[count++] = (uint8_t)first;
     for (unsigned i = 0; i < count; i++) {
         const struct reference *r = &a->references[taken[i]];
-        c->accesses.access[r->number][r->which] = (struct access){
-            .group = (uint8_t)c->accesses.group_count, .head = taken[i] == first, .bytes = r->bytes,
-            .offset = (uint16_t)(r->low - low),
+        accesses->access[r->number][r->which] = (struct access){
+            .group = (uint8_t)accesses->group_count, .head = taken[i] == first, .bytes = r->bytes,
+            .offset = (uint16_t)(r->low - range.low),
         };
     }
 }

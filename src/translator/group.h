@@ -15,6 +15,7 @@ struct group {
     uint16_t span;  /* bytes that the check covers */
     bool write;
     bool place;     /* at a constant address, in one page */
+    uint8_t alignment; /* of the range's begin: 1, 16 or 32 */
     bool live;      /* checked: translated.addend holds the addend, for accesses by
                      * offset in the segment; with `place` the page itself */
 };
@@ -45,9 +46,17 @@ static inline bool access_is_member(const struct accesses *accesses, unsigned nu
     return access->group && !access->head;
 }
 
-/* vector.c: the memory operand of the current instruction, if lower_vector takes
- * it and it need not be aligned; and general registers that it writes. */
-unsigned vector_group_bytes(const struct compile *c, bool *write);
-bool vector_writes(const struct compile *c, unsigned *registers);
+/* What an instruction does with memory and with general registers. */
+struct access_use {
+    unsigned bytes;     /* of the memory operand; 0: there is none, or not for a group */
+    unsigned alignment; /* that it must have */
+    bool write;         /* it is written */
+    unsigned registers; /* that are written */
+};
+
+/* vector.c, avx.c, x87.c: false if they do not lower the current instruction. */
+bool vector_use(const struct compile *c, struct access_use *use);
+bool avx_use(const struct compile *c, struct access_use *use);
+bool x87_use(const struct compile *c, struct access_use *use);
 
 #endif

@@ -148,9 +148,10 @@ static uint8_t *look_up(struct compile *c, unsigned base, int32_t disp, unsigned
     }
     emit_rorx(e, SCRATCH2, address, PAGE_SHIFT - TLB_ENTRY_SHIFT);
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
-    /* What is aligned does not cross a page. */
-    if (bytes > alignment)
-        emit_lea(e, 8, SCRATCH, operand_memory(address, (int32_t)bytes - 1));
+    /* What is aligned does not cross a page; of more, the last aligned piece. */
+    unsigned last = (bytes - 1) & ~(alignment - 1);
+    if (last)
+        emit_lea(e, 8, SCRATCH, operand_memory(address, (int32_t)last));
     else if (address != SCRATCH)
         emit_load(e, 8, SCRATCH, operand_register(address));
     emit_alu_constant(e, ALU_AND, 8, operand_register(SCRATCH),
@@ -188,13 +189,15 @@ bool memory_checks(const struct compile *c)
 }
 
 /* The access's group, or NULL if it has none; then it is to be checked alone. */
-static struct group *group_of(struct compile *c, unsigned which, unsigned bytes, bool write)
+static struct group *group_of(struct compile *c, unsigned which, unsigned bytes, bool write,
+                              unsigned alignment)
 {
     struct access *access = &c->accesses.access[c->number][which];
     if (!access->group)
         return NULL;
     struct group *group = &c->accesses.groups[access->group - 1];
-    if (group->live == access->head || bytes > access->bytes || (write && !group->write))
+    if (group->live == access->head || bytes > access->bytes || (write && !group->write)
+        || alignment > group->alignment)
         c->trouble = true;
     return group;
 }
@@ -211,10 +214,10 @@ static struct host_operand grouped_operand(struct compile *c, struct group *grou
         uint8_t *from;
         if (simple(insn)) {
             from = look_up(c, host_of(insn->base), (int32_t)insn->disp - access->offset, group->span,
-                           group->write, 1);
+                           group->write, group->alignment);
         } else {
             linear_address(c, access->offset);
-            from = look_up(c, SCRATCH, 0, group->span, group->write, 1);
+            from = look_up(c, SCRATCH, 0, group->span, group->write, group->alignment);
         }
         load_addend(c);
         compile_plain_exit(c, from);
@@ -246,7 +249,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
     const struct insn *insn = c->insn;
     if (c->kind->code_bytes != 8)
         return segmented_operand(c, bytes, write, alignment);
-    struct group *group = group_of(c, ACCESS_OPERAND, bytes, write);
+    struct group *group = group_of(c, ACCESS_OPERAND, bytes, write, alignment);
     if (group) {
         struct host_operand operand = grouped_operand(c, group);
         if (!keep || operand.index != SCRATCH)
@@ -358,11 +361,12 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
     if (c->kind->code_bytes != 8)
         return segmented_stack(c, base, disp, bytes, write);
     const struct access *access = &c->accesses.access[c->number][ACCESS_STACK];
-    struct group *group = group_of(c, ACCESS_STACK, bytes, write);
+    struct group *group = group_of(c, ACCESS_STACK, bytes, write, 1);
     if (group && group->live) {
         emit_load(&c->e, 8, SCRATCH2, group_slot(access));
     } else if (group) {
-        uint8_t *from = look_up(c, host_of(base), disp - access->offset, group->span, group->write, 1);
+        uint8_t *from = look_up(c, host_of(base), disp - access->offset, group->span, group->write,
+                                group->alignment);
         load_addend(c);
         compile_plain_exit(c, from);
         emit_store(&c->e, 8, group_slot(access), SCRATCH2);

@@ -201,21 +201,15 @@ static bool form_of(const struct compile *c, struct vector_form *form)
     return c->insn->modrm >= 0xc0 || form->bytes;
 }
 
-unsigned vector_group_bytes(const struct compile *c, bool *write)
-{
-    struct vector_form form;
-    if (!form_of(c, &form) || form.aligned)
-        return 0;
-    *write = form.stores;
-    return form.bytes;
-}
-
-bool vector_writes(const struct compile *c, unsigned *registers)
+bool vector_use(const struct compile *c, struct access_use *use)
 {
     struct vector_form form;
     if (!form_of(c, &form))
         return false;
-    *registers = form.general.any && form.general.written ? 1u << form.general.guest : 0;
+    const struct general *general = &form.general;
+    *use = (struct access_use){ c->insn->modrm < 0xc0 ? form.bytes : 0, form.aligned ? form.bytes : 1,
+                                form.stores,
+                                general->any && general->written ? 1u << general->guest : 0 };
     return true;
 }
 

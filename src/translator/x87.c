@@ -76,6 +76,18 @@ static void load_control_word(struct compile *c)
     emit_instruction(e, OP1(0xd9), 4, 5, IN_VCPU(s.fcw)); /* FLDCW */
 }
 
+bool x87_use(const struct compile *c, struct access_use *use)
+{
+    const struct insn *insn = c->insn;
+    if (c->row->map != MAP_ONE || insn->opcode < 0xd8 || insn->opcode > 0xdf)
+        return false;
+    int bytes = insn->modrm < 0xc0 ? memory_forms[insn->opcode & 7][insn->modrm >> 3 & 7] : 0;
+    bool status = insn->opcode == 0xdf && insn->modrm == 0xe0; /* FNSTSW AX */
+    *use = (struct access_use){ (unsigned)(bytes < 0 ? -bytes : bytes), 1, bytes < 0,
+                                status ? 1u << RAX : 0 };
+    return true;
+}
+
 static bool lower_memory(struct compile *c)
 {
     const struct insn *insn = c->insn;
