@@ -65,6 +65,7 @@ static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width,
     }
     emit_bytes(e, head, bytes);
     emit_modrm(e, reg, rm);
+    e->named |= 1u << reg | (uint32_t)!rm.memory << (rm.base & 15);
 }
 
 void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
@@ -89,6 +90,7 @@ void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigne
     }
     byte(e, op & 0xff);
     emit_modrm(e, reg, rm);
+    e->named |= 1u << reg | 1u << vvvv | (uint32_t)!rm.memory << (rm.base & 15);
 }
 
 /* The opcode of a byte and a wider form that differ in bit 0. */
@@ -114,6 +116,7 @@ void emit_store(struct emitter *e, unsigned width, struct host_operand rm, unsig
 void emit_constant(struct emitter *e, unsigned reg, uint64_t value)
 {
     unsigned rex = reg >= 8, move = 0xb8 | (reg & 7);
+    e->named |= 1u << reg;
     if (value <= UINT32_MAX) {
         if (rex)
             emit_bytes(e, 0x41 | move << 8 | value << 16, 6);
@@ -139,6 +142,7 @@ void emit_rorx(struct emitter *e, unsigned reg, unsigned from, unsigned count)
     uint64_t second = (reg & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 3; /* VEX: 0F 3A */
     uint64_t modrm = 0xc0 | (reg & 7) << 3 | (from & 7);
     /* W1, F2 */
+    e->named |= 1u << reg;
     emit_bytes(e, 0xc4 | second << 8 | 0xf0fb0000u | modrm << 32 | (uint64_t)count << 40, 6);
 }
 
@@ -199,5 +203,6 @@ uint8_t *emit_jump_if(struct emitter *e, enum condition condition, const uint8_t
 
 uint8_t *emit_call(struct emitter *e, const uint8_t *target)
 {
+    emit_join(e); /* when it comes back */
     return relative(e, 0xe8, 1, target);
 }

@@ -21,6 +21,8 @@ struct emitter {
     uint8_t *at;    /* where the next byte is written */
     uint8_t *limit; /* the last place where an instruction may begin */
     intptr_t delta; /* address where it runs = address where it is written + delta */
+    uint32_t named; /* a mask: registers that instructions named other than in an address;
+                     * vector registers count like those of their number */
 };
 
 /* An r/m operand: a register, or memory at [base + index * 2^scale + disp]. */
@@ -69,6 +71,12 @@ static inline void emit_bytes(struct emitter *e, uint64_t value, unsigned bytes)
 {
     memcpy(e->at, &value, 8);
     e->at += bytes;
+}
+
+/* What the registers held is not known any more: code is entered here. */
+static inline void emit_join(struct emitter *e)
+{
+    e->named = UINT32_MAX;
 }
 
 /* Any instruction with ModRM. `width` 1, 2, 4 or 8 bytes selects 66 and REX.W. */

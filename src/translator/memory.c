@@ -47,6 +47,7 @@ void memory_finish(struct compile *c)
     if (slow->insn != c->number || slow->resume)
         return;
     slow->resume = c->e.at;
+    emit_join(&c->e);
     slow->after = c->flags;
 }
 
@@ -182,6 +183,22 @@ static struct host_operand group_slot(const struct access *access)
                                           + (access->group - 1u) * sizeof(uint64_t)));
 }
 
+/* SCRATCH2 has the addend of the access's group now. */
+static void note_addend(struct compile *c, const struct access *access)
+{
+    c->addend = access->group;
+    c->e.named &= ~(1u << SCRATCH2);
+}
+
+/* Sees to it that it has, if nothing has changed it since. */
+static void need_addend(struct compile *c, const struct access *access)
+{
+    if (c->addend == access->group && !(c->e.named >> SCRATCH2 & 1))
+        return;
+    emit_load(&c->e, 8, SCRATCH2, group_slot(access));
+    note_addend(c, access);
+}
+
 bool memory_checks(const struct compile *c)
 {
     return c->row->modrm & MODRM_PRESENT && c->insn->modrm < 0xc0
@@ -208,8 +225,6 @@ static struct host_operand grouped_operand(struct compile *c, struct group *grou
 {
     const struct insn *insn = c->insn;
     const struct access *access = &c->accesses.access[c->number][ACCESS_OPERAND];
-    struct host_operand slot = group_slot(access);
-    bool loaded = false;
     if (!group->live) {
         uint8_t *from;
         if (simple(insn)) {
@@ -225,15 +240,13 @@ static struct host_operand grouped_operand(struct compile *c, struct group *grou
             emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
         else if (insn->seg != SEGMENT_FLAT)
             emit_alu(&c->e, ALU_ADD, 8, SCRATCH2, segment_base(insn));
-        emit_store(&c->e, 8, slot, SCRATCH2);
-        group->live = loaded = true;
+        emit_store(&c->e, 8, group_slot(access), SCRATCH2);
+        note_addend(c, access);
+        group->live = true;
     }
-    if (!group->place && !simple_offset(insn)) {
+    if (!group->place && !simple_offset(insn))
         memory_sum(c, SCRATCH, 8);
-        loaded = false;
-    }
-    if (!loaded)
-        emit_load(&c->e, 8, SCRATCH2, slot);
+    need_addend(c, access);
     if (group->place) {
         uint64_t address = insn->base == RIP ? c->rip + (uint64_t)insn->disp : (uint64_t)insn->disp;
         return operand_memory(SCRATCH2, (int32_t)(address & PAGE_MASK));
@@ -322,6 +335,7 @@ void memory_need_vectors(struct compile *c)
     emit_alu_constant(&c->e, ALU_CMP, 4, IN_VCPU(translated.vectors), 0);
     slow->vectors_from = emit_jump_if(&c->e, CONDITION_E, NULL);
     slow->vectors_resume = c->e.at;
+    emit_join(&c->e);
     flags_clobbered(c);
     c->vectors = true;
 }
@@ -334,6 +348,7 @@ void memory_need_wide(struct compile *c)
     emit_alu_constant(&c->e, ALU_CMP, 4, IN_VCPU(translated.vectors), 3);
     slow->wide_from = emit_jump_if(&c->e, CONDITION_NE, NULL);
     slow->wide_resume = c->e.at;
+    emit_join(&c->e);
     flags_clobbered(c);
     c->vectors = c->wide = true;
 }
@@ -346,6 +361,7 @@ void memory_need_x87(struct compile *c)
     emit_alu_constant(&c->e, ALU_CMP, 4, IN_VCPU(translated.x87), 0);
     slow->x87_from = emit_jump_if(&c->e, CONDITION_E, NULL);
     slow->x87_resume = c->e.at;
+    emit_join(&c->e);
     flags_clobbered(c);
     c->x87 = true;
 }
@@ -363,13 +379,14 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
     const struct access *access = &c->accesses.access[c->number][ACCESS_STACK];
     struct group *group = group_of(c, ACCESS_STACK, bytes, write, 1);
     if (group && group->live) {
-        emit_load(&c->e, 8, SCRATCH2, group_slot(access));
+        need_addend(c, access);
     } else if (group) {
         uint8_t *from = look_up(c, host_of(base), disp - access->offset, group->span, group->write,
                                 group->alignment);
         load_addend(c);
         compile_plain_exit(c, from);
         emit_store(&c->e, 8, group_slot(access), SCRATCH2);
+        note_addend(c, access);
         group->live = true;
     } else {
         memory_look_up(c, host_of(base), disp, bytes, write, 1);
@@ -395,5 +412,6 @@ void memory_load(struct compile *c, unsigned bytes)
     struct slow_path *slow = slow_path(c);
     slow->load = (uint8_t)bytes;
     slow->resume = e->at;
+    emit_join(e);
     slow->after = c->flags;
 }

@@ -561,7 +561,7 @@ static void search_piece(struct emitter *e, const struct translator *t, unsigned
 
 void pieces_make(struct translator *t)
 {
-    struct emitter e = { t->write, t->write + t->bytes - 64, t->run - t->write };
+    struct emitter e = { t->write, t->write + t->bytes - 64, t->run - t->write, 0 };
     t->enter = e.at;
     for (unsigned i = 0; i < sizeof callee_saved; i++) {
         if (callee_saved[i] >= 8)

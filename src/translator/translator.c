@@ -109,7 +109,7 @@ static bool full(const struct translator *t)
 static void compile_begin(struct translator *t, struct compile *c, unsigned kind)
 {
     memset(c, 0, offsetof(struct compile, parts));
-    c->e = (struct emitter){ t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write };
+    c->e = (struct emitter){ t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write, 0 };
     c->translator = t;
     c->kind = &t->kinds[kind];
 }
