@@ -70,10 +70,10 @@ struct cpu_bus {
 struct translated {
     uint64_t host_stack;    /* of the caller */
     uint32_t flags;         /* OF in bit 0; SF ZF AF PF CF in bits 8.. as LAHF has them */
-    uint32_t flags_fixup;   /* code that makes `flags` right when it is not */
+    uint32_t flags_fixup;   /* the jump that tells how `flags` become right; 0: they are */
     uint64_t operand;       /* of the last instruction that set the flags */
     uint32_t carry;         /* CF before it, in bit 0 */
-    uint32_t edge;          /* the jump that left */
+    uint32_t edge;          /* the jump that left, or the translation that did not begin */
     uint64_t value;         /* given to a slow load */
     uint64_t kept[2];       /* what registers were when the flags were set */
     uint64_t addend[TRANSLATED_GROUPS]; /* of pages that a translation has checked */

@@ -18,7 +18,6 @@ enum translated_part {
     PART_BUDGET,  /* leaves before the first instruction */
     PART_EXIT,    /* a branch out of the middle */
     PART_EDGE,    /* a jump to a block that is not there yet */
-    PART_FLAGS,   /* makes the flags for whoever leaves */
     PART_KINDS
 };
 

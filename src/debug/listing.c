@@ -186,7 +186,6 @@ static void write_mark(FILE *to, const struct translated_block *block, const str
         break;
     case PART_EXIT: fprintf(to, "  branch out, %u\n", mark->number); break;
     case PART_EDGE: fprintf(to, "  jump not linked, %u\n", mark->number); break;
-    case PART_FLAGS: fprintf(to, "  flags for who leaves, %u\n", mark->number); break;
     default: fprintf(to, "  %s\n", titles[mark->part]); break;
     }
 }

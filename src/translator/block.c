@@ -1,7 +1,6 @@
 /*
  * Compiles a chain of blocks: its instructions in order, then what lies out of
- * line (slow paths, exits of jumps, code that makes the flags for whoever needs
- * them). The chain is charged to the slice as a whole; whoever leaves it early
+ * line (slow paths, exits of jumps). The chain is charged to the slice as a whole; whoever leaves it early
  * gives back the rest.
  */
 #include <string.h>
@@ -45,16 +44,10 @@ void compile_fallback(struct compile *c)
 
 void compile_fixup(struct compile *c)
 {
-    struct emitter *e = &c->e;
-    uint32_t common = (uint32_t)(uintptr_t)translator_running(c->translator, c->translator->leave_check);
     if (!c->flags.home && c->flags.recipe == RECIPE_NONE)
         flags_save(c, &c->flags);
-    emit_store_constant(e, 4, IN_VCPU(translated.flags_fixup), (int32_t)common);
-    if (c->flags.home)
-        return;
-    struct compile_fixup *fixup = &c->fixups[c->fixup_count++];
-    *fixup = (struct compile_fixup){ e->at - 4, c->flags };
-    fixup->flags.live = false; /* the next block's count spoils them */
+    uint32_t edge = c->flags.home ? 0 : c->translator->edge_count + c->edge_count;
+    emit_store_constant(&c->e, 4, IN_VCPU(translated.flags_fixup), (int32_t)edge);
 }
 
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target)
@@ -167,16 +160,8 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
 {
     struct emitter *e = &c->e;
     emit_patch(from, e->at);
-    emit_alu_constant(e, ALU_ADD, 8, operand_register(REMAINING), (int32_t)c->count);
-    block_store_rip(c, c->translation->rip);
-    c->flags = c->translation->in;
-    flags_save(c, &c->flags);
-    if (c->translation->looks_at_flags) {
-        emit_jump(e, c->translator->leave_check);
-        return;
-    }
-    emit_load(e, 4, SCRATCH, IN_VCPU(translated.flags_fixup));
-    emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
+    emit_constant(e, SCRATCH, (uint64_t)(c->translation - c->translator->translations));
+    emit_jump(e, c->translator->leave_entry);
 }
 
 /* Calls `piece` for the instruction of a slow path, as if before it. */
@@ -274,10 +259,7 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
         edge->known[1] = c->translation->second_id;
     }
     emit_patch(from->from, e->at);
-    c->flags = from->flags;
-    flags_save(c, &c->flags);
-    block_store_rip(c, from->target);
-    emit_constant(e, SCRATCH, t->edge_count++);
+    emit_constant(e, SCRATCH, EDGE_LIVE | t->edge_count++);
     emit_jump(e, t->leave_link);
 }
 
@@ -322,16 +304,6 @@ static void compile_parts(struct compile *c)
     }
 }
 
-static void compile_fixup_path(struct compile *c, const struct compile_fixup *fixup)
-{
-    struct emitter *e = &c->e;
-    uint32_t address = (uint32_t)(uintptr_t)translator_running(c->translator, e->at);
-    memcpy(fixup->at, &address, 4);
-    c->flags = fixup->flags;
-    flags_save(c, &c->flags);
-    emit_jump(e, c->translator->leave_check);
-}
-
 void block_compile(struct compile *c)
 {
     struct emitter *e = &c->e;
@@ -362,9 +334,5 @@ void block_compile(struct compile *c)
     for (unsigned i = 0; i < c->edge_count; i++) {
         watch_mark(c, PART_EDGE, i);
         compile_exit(c, &c->edges[i]);
-    }
-    for (unsigned i = 0; i < c->fixup_count; i++) {
-        watch_mark(c, PART_FLAGS, i);
-        compile_fixup_path(c, &c->fixups[i]);
     }
 }

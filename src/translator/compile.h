@@ -166,7 +166,7 @@ struct compile {
     uint64_t linear, rip;     /* of the block */
     struct flags_state flags;
     struct pending_fip fip;
-    unsigned slow_count, edge_count, exit_count, fixup_count;
+    unsigned slow_count, edge_count, exit_count;
     /* Lists. They are not cleared when a translation begins (compile_begin). */
     struct part parts[PARTS_MAXIMUM];
     const struct insn *insns[INSNS_MAXIMUM];
@@ -183,10 +183,6 @@ struct compile {
         bool checked, plain;
     } edges[EDGES_OF_TRANSLATION];
     struct side_exit exits[EDGES_OF_TRANSLATION];
-    struct compile_fixup {
-        uint8_t *at;       /* where the address of the fixup is to be written */
-        struct flags_state flags;
-    } fixups[EDGES_OF_TRANSLATION];
 };
 
 /* Guest registers */

@@ -60,6 +60,9 @@ struct edge {
     bool plain;             /* to a plain translation */
 };
 
+/* With the number of an edge: the host's flags are as they were at the jump. */
+#define EDGE_LIVE (1u << 31)
+
 /* A place that calls a handler. */
 struct site {
     const struct translation *translation;
@@ -73,7 +76,8 @@ struct site {
 
 /* Reasons to leave, as the code returns them. LEAVE_JUMP, of a piece's function: does
  * not, and goes on at translated.value for the block at translated.target. */
-enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER, LEAVE_JUMP };
+enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER, LEAVE_JUMP,
+       LEAVE_ENTRY /* before the first instruction of the translation in translated.edge */ };
 
 struct translator {
     struct engine *engine;
@@ -82,7 +86,7 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
+    uint8_t *enter, *leave_check, *leave_entry, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
             *vectors, *wide, *x87, *miss;
     uint32_t threshold;
     uint32_t next_id;
@@ -119,10 +123,18 @@ static inline unsigned translator_jump_slot(uint64_t rip)
     return (rip ^ rip >> 12) & (TRANSLATED_JUMPS - 1);
 }
 
-/* What translated code does at RIP, where it found nothing to go on with: the
- * host address of a translation, or 0. `edge` != 0: the direct jump that led there
- * is linked. (translator.c) */
-uint64_t translator_search(struct cpu *cpu, struct translator *translator, uint32_t edge);
+/* What translated code does at RIP, where it found nothing to go on with: the host
+ * address of a translation, or 0. `left` != 0: the number of the direct jump that led
+ * there, which is linked, and EDGE_LIVE (settle_edge). (translator.c) */
+uint64_t translator_search(struct cpu *cpu, struct translator *translator, uint32_t left);
+
+/* settle.c */
+
+/* RIP and the flags where the edge's jump found no code; `left`: its number, and
+ * EDGE_LIVE. */
+void settle_edge(struct cpu *cpu, struct translator *translator, uint32_t left);
+/* At the entry of the translation in translated.edge, which did not fit into the slice. */
+void settle_entry(struct cpu *cpu, struct translator *translator);
 
 /* host.c */
 

@@ -90,7 +90,7 @@ static uint64_t go_on(struct cpu *cpu, struct translator *t, uint64_t reason)
         return reason;
     cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
     cpu->translated.target = kind_target(t, kind, target);
-    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
+    cpu->translated.flags_fixup = 0;
     cpu->translated.vectors = cpu->translated.x87 = 0; /* a piece stored them */
     return LEAVE_JUMP;
 }
@@ -534,13 +534,20 @@ static uint8_t *leave_piece(struct emitter *e, unsigned reason)
 }
 
 /* A jump to the block at RIP found nothing there: looks for its translation, and
- * leaves if there is none. SCRATCH: the edge. Flags are at home. Only what the
- * function may spoil is stored for it. */
+ * leaves if there is none. SCRATCH: the edge, from which flags may be made; or 0,
+ * and flags are at home. What the function need not see or spoil is not stored. */
 static void search_piece(struct emitter *e, const struct translator *t, unsigned reason)
 {
     static const uint8_t spoiled[] = { RAX, RCX, RDX, RSI, RDI, R8, R9 };
-    for (unsigned i = 0; i < sizeof spoiled; i++)
-        emit_store(e, 8, block_state_operand(spoiled[i], 0), host_of(spoiled[i]));
+    if (reason == LEAVE_LINK) {
+        store_registers(e, 0);
+        emit_bytes(e, 0x9f, 1);                                                        /* LAHF */
+        emit_instruction(e, OP2(0x90) | OP_BYTE_RM, 4, 0, operand_register(HOST_RAX)); /* SETO */
+        emit_store(e, 4, IN_VCPU(translated.value), HOST_RAX);
+    } else {
+        for (unsigned i = 0; i < sizeof spoiled; i++)
+            emit_store(e, 8, block_state_operand(spoiled[i], 0), host_of(spoiled[i]));
+    }
     store_vectors(e, 0, true);
     store_x87(e, 0, 2);
     emit_load(e, 8, HOST_RDI, operand_register(VCPU));
@@ -574,8 +581,10 @@ void pieces_make(struct translator *t)
     load_registers(&e, 0);
     emit_instruction(&e, OP1(0xff), 4, 4, operand_register(SCRATCH)); /* JMP */
     t->leave_check = leave_piece(&e, LEAVE_BUDGET);
-    t->leave_link = e.at;
+    t->leave_entry = e.at;
     emit_store(&e, 4, IN_VCPU(translated.edge), SCRATCH);
+    leave_piece(&e, LEAVE_ENTRY);
+    t->leave_link = e.at;
     search_piece(&e, t, LEAVE_LINK);
     t->miss = e.at;
     emit_store(&e, 8, block_state_operand(RIP, 0), SCRATCH);

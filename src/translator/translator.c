@@ -229,8 +229,6 @@ static void checked_jump(struct translator *t, struct compile *c, const struct e
     for (unsigned i = 0; i < 2; i++)
         if (fails[i])
             emit_patch(fails[i], e->at);
-    flags_save(c, &c->flags);
-    block_store_rip(c, edge->target);
     emit_constant(e, SCRATCH, (uint32_t)(edge - t->edges));
     emit_jump(e, t->leave_link);
 }
@@ -305,7 +303,7 @@ static void note_entry(struct translator *t, struct cpu *cpu, const struct trans
     if (!translation->plain)
         cpu->translated.jumps[index][translator_jump_slot(translation->rip)]
             = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
-    cpu->translated.flags_fixup = (uint32_t)(uintptr_t)translator_running(t, t->leave_check);
+    cpu->translated.flags_fixup = 0;
 }
 
 /* The backing page of code at `linear`; PHYSMEM_MMIO: it is to be fetched first. */
@@ -318,8 +316,12 @@ static uint32_t fetched_page(const struct cpu *cpu, uint64_t linear)
     return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
 }
 
-uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t edge)
+uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
 {
+    uint32_t edge = left & ~EDGE_LIVE;
+    if (edge)
+        settle_edge(cpu, t, left);
+    cpu->translated.edge = edge;
     uint64_t rip = cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump comes with more */
     unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
     uint64_t linear = kind_linear(&t->kinds[kind], rip);
@@ -381,6 +383,10 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     t->statistics.entries++;
     enter_function *enter = (enter_function *)(uintptr_t)translator_running(t, t->enter);
     uint64_t reason = enter(cpu, translator_running(t, translation->entry));
+    if (reason == LEAVE_ENTRY) {
+        settle_entry(cpu, t);
+        reason = LEAVE_BUDGET;
+    }
     pieces_flags_from_home(cpu);
     cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump leaves with more */
     t->statistics.leaves[reason]++;

@@ -50,6 +50,7 @@ void watch_tell(const struct compile *c)
         return;
     const struct translated_name names[] = {
         { "leave", translator_running(t, t->leave_check) }, { "leave_to_link", translator_running(t, t->leave_link) },
+        { "leave_entry", translator_running(t, t->leave_entry) },
         { "fallback", translator_running(t, t->fallback) }, { "slow", translator_running(t, t->slow) },
         { "jump", translator_running(t, t->jump) }, { "string", translator_running(t, t->string) },
         { "load_wide_vectors", translator_running(t, t->wide) }, { "slow_load", translator_running(t, t->slow_load) },
