@@ -54,6 +54,7 @@ struct cpu_bus {
     uint64_t (*tpr_read)(void *context, struct cpu *cpu); /* CR8 */
     void (*tpr_write)(void *context, struct cpu *cpu, uint64_t value);
     uint64_t (*virtual_ns)(void *context, struct cpu *cpu); /* now, exact */
+    uint64_t ns_per_instruction; /* what it grows by in a slice; 0: it is to be asked each time */
     uint64_t (*random)(void *context, struct cpu *cpu);
     /* The level of FERR# with CR0.NE = 0; returns whether IGNNE# is asserted. */
     bool (*fpu_error)(void *context, struct cpu *cpu, bool level);
@@ -133,6 +134,7 @@ struct cpu {
     /* The slice. `remaining` counts what is left after the whole current
      * block; cpu_retired gives the exact count within it. */
     int64_t budget, remaining;
+    uint64_t slice_ns;            /* virtual_ns at its start, if bus.ns_per_instruction is not 0 */
     const struct insn *current;   /* the instruction that runs */
     const struct insn *block_end; /* one past the last that will run in this block */
     const struct insn *block_start;

@@ -595,6 +595,8 @@ enum cpu_exit cpu_run(struct cpu *cpu, uint64_t budget)
     struct block *block = NULL;
     cpu->budget = cpu->remaining = budget > INT64_MAX ? INT64_MAX : (int64_t)budget;
     cpu->attention = true;
+    if (cpu->bus.ns_per_instruction)
+        cpu->slice_ns = cpu->bus.virtual_ns(cpu->bus.context, cpu);
     flags_put(cpu, cpu->s.rflags);
     for (bool first = true; cpu->remaining > 0; first = false) {
         uint32_t limit = BLOCK_INSNS_MAXIMUM;

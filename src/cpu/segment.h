@@ -18,6 +18,14 @@ enum descriptor_type {
 };
 #define TYPE_BUSY 2u /* the bit that makes a TSS busy */
 
+/* Code and data that SYSCALL and its kin enter, flat and not read from any table;
+ * beside DPL, and L or DB. */
+#define SEGMENT_FLAT_CODE                                                                          \
+    (SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED | SEGMENT_G)
+#define SEGMENT_FLAT_DATA (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED | SEGMENT_G)
+/* RFLAGS that SYSRET of 64-bit code takes from R11. */
+#define SYSRET_FLAGS 0x3c7fd7
+
 #define SELECTOR_TI 4u
 #define SELECTOR_ERROR(selector) ((selector) & 0xfffcu) /* as an error code has it */
 #define SELECTOR_NULL(selector) (SELECTOR_ERROR(selector) == 0)

@@ -12,18 +12,15 @@
 #include "cpu/segment.h"
 #include "cpu/system.h"
 
-#define CODE_RIGHTS (SEGMENT_P | SEGMENT_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED)
-#define DATA_RIGHTS (SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED)
-
 /* Flat CS and SS, not read from any table. The RPL of SS is what it happens to be. */
 static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool wide)
 {
     uint16_t dpl = (uint16_t)(cpl << SEGMENT_DPL_SHIFT);
     struct segment code = { 0, 0xffffffff, cs,
-                            (uint16_t)(CODE_RIGHTS | SEGMENT_G | dpl
+                            (uint16_t)(SEGMENT_FLAT_CODE | dpl
                                        | (wide ? SEGMENT_L : SEGMENT_DB)) };
 
-    cpu->s.seg[SS] = (struct segment){ 0, 0xffffffff, ss, (uint16_t)(DATA_RIGHTS | SEGMENT_G | SEGMENT_DB | dpl) };
+    cpu->s.seg[SS] = (struct segment){ 0, 0xffffffff, ss, (uint16_t)(SEGMENT_FLAT_DATA | SEGMENT_DB | dpl) };
     segment_enter_code(cpu, &code, cpl);
 }
 
@@ -85,7 +82,7 @@ int exec_sysret(struct cpu *cpu, const struct insn *insn)
         return cpu_raise_gp0(cpu);
     s->gpr[RIP] = wide ? s->gpr[RCX] : (uint32_t)s->gpr[RCX];
     if (cpu_code64(cpu))
-        flags_from_rflags(cpu, s->gpr[R11] & 0x3c7fd7);
+        flags_from_rflags(cpu, s->gpr[R11] & SYSRET_FLAGS);
     else
         s->rflags |= FLAG_IF;
     enter_flat(cpu, (uint16_t)((selector + (wide ? 16 : 0)) | 3), (uint16_t)(selector + 8) | 3, 3, wide);

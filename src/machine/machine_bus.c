@@ -200,6 +200,7 @@ void machine_bus_connect(struct machine *machine, struct cpu *cpu)
         .tpr_read = tpr_read,
         .tpr_write = tpr_write,
         .virtual_ns = virtual_ns,
+        .ns_per_instruction = machine->clock.s.ns_per_instruction,
         .random = next_random,
         .fpu_error = fpu_error,
         .tsc_changed = tsc_changed,

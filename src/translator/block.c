@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "translator/internal.h"
+#include "translator/system.h"
 
 struct host_operand block_state_operand(unsigned guest, int32_t above)
 {
@@ -67,7 +68,8 @@ void compile_plain_exit(struct compile *c, uint8_t *from)
 
 static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, bool plain)
 {
-    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked, plain };
+    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked, plain,
+                                                         (uint8_t)c->index };
 }
 
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked)
@@ -252,7 +254,7 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     struct emitter *e = &c->e;
     struct edge *edge = &t->edges[t->edge_count];
     *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, { 0, 0 },
-                           c->translation->kind, (uint8_t)c->index,
+                           c->translation->kind, from->index,
                            !from->plain && from->target <= c->translation->rip, from->plain };
     if (!from->checked) {
         edge->known[0] = c->translation->id;
@@ -300,8 +302,9 @@ static void compile_parts(struct compile *c)
     if (!c->left && !(c->insn->attributes & SETS_RIP)) {
         block_store_fip(c, &c->fip);
         compile_fixup(c);
-        compile_edge(c, -1, insn_end(c), false);
+        compile_edge(c, -1, insn_end(c), c->index != c->translation->index);
     }
+    c->index = c->translation->index;
 }
 
 void block_compile(struct compile *c)

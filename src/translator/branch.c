@@ -5,6 +5,7 @@
  * code that a 66 prefix cuts to 16 bits, targets outside of CS, far transfers.
  */
 #include "translator/compile.h"
+#include "translator/system.h"
 
 /* Bits above those of a canonical address. */
 static unsigned unused_bits(const struct compile *c)
@@ -65,8 +66,7 @@ static bool lower_conditional(struct compile *c)
     return true;
 }
 
-/* The target in SCRATCH: the slow path if CS does not have it. */
-static void check_target(struct compile *c)
+void branch_check_target(struct compile *c)
 {
     struct emitter *e = &c->e;
     uint32_t limit = c->kind->cs_limit;
@@ -136,7 +136,7 @@ static bool lower_return(struct compile *c, bool release)
     flags_prepare(c, 1u << RSP, true);
     int32_t width = c->insn->operand_bytes;
     load_target(c, memory_stack(c, RSP, 0, (unsigned)width, false));
-    check_target(c);
+    branch_check_target(c);
     stack_move(c, RSP, width + (release ? (int32_t)(c->insn->imm & 0xffff) : 0));
     compile_fixup(c);
     compile_indirect(c);
@@ -158,7 +158,7 @@ static bool lower_indirect(struct compile *c, bool call)
         load_target(c, guest_operand(insn->rm));
     if (memory && call)
         emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
-    check_target(c);
+    branch_check_target(c);
     if (call) {
         push_return(c);
         load_target(c, memory ? IN_VCPU(translated.value) : guest_operand(insn->rm));
@@ -225,6 +225,8 @@ bool lower_branch(struct compile *c)
     unsigned o = c->row->opcode, extension = c->insn->modrm >> 3 & 7;
     if (c->insn->attributes & STRING)
         return lower_repeated(c);
+    if (c->row->map == MAP_TWO && (o == 5 || o == 7))
+        return o == 5 ? lower_system_call(c) : lower_system_return(c);
     if ((c->insn->operand_bytes == 8) != (c->kind->code_bytes == 8))
         return false;
     if (c->row->map == MAP_TWO)

@@ -4,6 +4,7 @@
  * and meets nothing that is translated already.
  */
 #include "translator/internal.h"
+#include "translator/system.h"
 
 /* A block that was run after `block`, at `rip`. */
 static const struct block *successor(const struct compile *c, const struct block *block, uint64_t rip)
@@ -61,7 +62,7 @@ static bool extend(struct compile *c, uint32_t limit)
     if (insn->attributes & SETS_RIP) {
         if (!branch_continues(c, insn, next, &target, &fallthrough))
             return false;
-    } else if (insn->attributes & ENDS_BLOCK && !system_continues(insn)) {
+    } else if (insn->attributes & ENDS_BLOCK && !system_continues(c, insn)) {
         return false;
     }
     if (c->kind->code_bytes != 8)

@@ -85,7 +85,7 @@ struct pending_fip {
 };
 
 /* Code out of line for one instruction. */
-#define SLOW_JUMPS 4
+#define SLOW_JUMPS 5
 struct slow_path {
     uint8_t *from[SLOW_JUMPS + 1]; /* displacements of jumps to it; then NULL */
     uint8_t *resume;
@@ -150,7 +150,7 @@ struct compile {
     struct translator *translator;
     struct translation *translation;
     const struct kind *kind;
-    unsigned index;           /* enum mmu_index */
+    unsigned index;           /* enum mmu_index; the last instruction may change it */
     unsigned part_count, count; /* blocks, instructions in all */
     bool left;                /* the code of the last instruction has gone elsewhere */
     bool plain;               /* no groups, no chain */
@@ -181,6 +181,7 @@ struct compile {
         struct flags_state flags;
         uint64_t target;
         bool checked, plain;
+        uint8_t index;     /* enum mmu_index of the target */
     } edges[EDGES_OF_TRANSLATION];
     struct side_exit exits[EDGES_OF_TRANSLATION];
 };
@@ -282,11 +283,6 @@ bool lower_repeated(struct compile *c);
  * whether it may also not jump. */
 bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target,
                       bool *fallthrough);
-
-/* system.c: the same. Some end their block, and translated code can still go on
- * behind them in the page. */
-bool lower_system(struct compile *c);
-bool system_continues(const struct insn *insn);
 
 /* chain.c: fills c->parts and c->insns from `block` at `rip` on. */
 void chain_make(struct compile *c, const struct block *block, uint64_t rip);

@@ -10,7 +10,7 @@ tests: $(guest_roms)
 .PHONY: guests
 guests: $(guest_roms)
 
-$(BUILD)/tests/guest/%.rom: tests/guest/%.S tests/guest/lib.inc tests/guest/guest.ld
+$(BUILD)/tests/guest/%.rom: tests/guest/%.S $(wildcard tests/guest/*.inc) tests/guest/guest.ld
 	@mkdir -p $(@D)
 	$(GUEST_AS) --64 -o $@.o $<
 	$(GUEST_LD) -m elf_x86_64 -T tests/guest/guest.ld -e 0 --oformat binary -o $@ $@.o
