@@ -185,10 +185,122 @@ static void crossing_code_belongs_to_both_pages(void **state)
     assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), at);
 }
 
+/* Only what lies in the page's entry is looked at: another page is put there. */
+static void entries_are_used(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+
+    for (unsigned user = 0; user < 2; user++) {
+        uint64_t value = 0;
+        unsigned cpl = user ? 3 : 0;
+        struct tlb_entry *entry = &cpu->tlbs[user ? MMU_USER : MMU_SUPERVISOR].entry[tlb_slot(PLACE)];
+        bench_long(b, cpl);
+        bench_put(b, PLACE + 0xff8, 0x1111, 8);
+        bench_put(b, PLACE + 0x1ff8, 0x2222, 8);
+        bench_put(b, PLACE + 0x1000, 0x33, 8);
+        assert_int_equal(memory_write8(cpu, SEGMENT_FLAT, PLACE, 1), 0);
+        entry->addend += PAGE_BYTES;
+        assert_int_equal(memory_read64(cpu, SEGMENT_FLAT, PLACE + 0xff8, &value), 0);
+        assert_int_equal(value, 0x2222);
+        value = 0;
+        assert_int_equal(system_read_as(cpu, cpl, PLACE + 0xff8, &value, 8), 0);
+        assert_int_equal(value, 0x2222);
+        assert_int_equal(system_read(cpu, PLACE + 0xff8, &value, 8), 0);
+        assert_int_equal(value, user ? 0x1111 : 0x2222); /* the processor's own */
+        value = 0x4444;
+        assert_int_equal(system_write_as(cpu, cpl, PLACE + 0xff8, &value, 8), 0);
+        assert_int_equal(bench_get(b, PLACE + 0xff8, 8), 0x1111);
+        assert_int_equal(bench_get(b, PLACE + 0x1ff8, 8), 0x4444);
+        assert_int_equal(memory_write64(cpu, SEGMENT_FLAT, PLACE + 0xff8, 0x5555), 0);
+        assert_int_equal(bench_get(b, PLACE + 0x1ff8, 8), 0x5555);
+        entry->addend -= PAGE_BYTES;
+        value = 0; /* across the border it is the pages' own business */
+        assert_int_equal(system_read_as(cpu, cpl, PLACE + 0xff9, &value, 8), 0);
+        assert_int_equal(value, 0x33ull << 56 | 0x11);
+    }
+}
+
+/* A segment's last bytes are as near as its first. */
+static void limits_do_not_slow_down(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    s->seg[DS].limit = PLACE + 0x7ff;
+    cpu_restored(b->cpu);
+    assert_int_equal(memory_write8(b->cpu, DS, PLACE, 1), 0);
+    for (unsigned bytes = 1; bytes <= 16; bytes *= 2) {
+        uint64_t last = PLACE + 0x800 - bytes;
+        assert_non_null(memory_fast_read(b->cpu, DS, last, bytes));
+        assert_non_null(memory_fast_write(b->cpu, DS, last, bytes));
+        assert_null(memory_fast_read(b->cpu, DS, last + 1, bytes));
+        assert_null(memory_fast_write(b->cpu, DS, last + 1, bytes));
+        assert_non_null(memory_fast_read(b->cpu, ES, PLACE + 0x1000 - bytes, bytes));
+        assert_null(memory_fast_read(b->cpu, ES, PLACE + 0x1001 - bytes, bytes));
+    }
+}
+
+/* A page with tracking is looked at before each write, until it has none. */
+static void tracking_ends(void **state)
+{
+    struct cpu_bench *b = *state;
+    const unsigned page = PLACE >> 12;
+
+    bench_long(b, 0);
+    physmem_clean(&b->memory);
+    assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE, 1), 0);
+    assert_true(writes(b, PLACE)); /* no longer CLEAN */
+    physmem_flag(&b->memory, page, PHYSMEM_CODE);
+    assert_false(writes(b, PLACE));
+    assert_true(reads(b, PLACE));
+    b->engine->page_lines[page] = 1;
+    assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE + 64, 1), 0); /* not in that line */
+    assert_false(writes(b, PLACE));
+    assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE + 63, 1), 0);
+    assert_true(writes(b, PLACE));
+}
+
+static const struct block *block_at(struct cpu_bench *b, uint64_t at)
+{
+    return engine_find_block(b->engine, block_key((uint32_t)(at >> 12), at, 8));
+}
+
+/* A block knows the two that ran last behind it. */
+static void blocks_know_their_successors(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    /* 1: dec %ecx; jz 3f; 2: jmp 1b; 3: jmp 1b */
+    bench_code(b, CODE, "\xff\xc9\x74\x02\xeb\xfa\xeb\xf8", 8);
+    b->cpu->s.gpr[RCX] = 2;
+    b->cpu->s.gpr[RIP] = CODE;
+    cpu_run(b->cpu, 3);
+    const struct block *head = block_at(b, CODE), *two = block_at(b, CODE + 4);
+    assert_ptr_equal(head->successor[0], two);
+    assert_ptr_equal(head->successor[1], &b->engine->none);
+    assert_int_equal(b->cpu->s.gpr[RIP], CODE);
+    cpu_run(b->cpu, 3);
+    cpu_run(b->cpu, 3);
+    const struct block *three = block_at(b, CODE + 6);
+    assert_ptr_equal(head->successor[0], three);
+    assert_ptr_equal(head->successor[1], two);
+    assert_ptr_equal(engine_find_block(b->engine, head->key), head);
+    bench_put(b, CODE, 0x9090, 2);
+    assert_null(block_at(b, CODE));
+    assert_null(block_at(b, CODE + 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(accesses_are_fast_the_second_time),
+        BENCH_TEST(entries_are_used),
+        BENCH_TEST(limits_do_not_slow_down),
+        BENCH_TEST(tracking_ends),
+        BENCH_TEST(blocks_know_their_successors),
         BENCH_TEST(tables_are_forgotten),
         BENCH_TEST(code_is_decoded_once),
         BENCH_TEST(crossing_code_belongs_to_both_pages),
