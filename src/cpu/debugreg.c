@@ -64,11 +64,13 @@ void debug_register_io(struct cpu *cpu, uint16_t port, unsigned bytes)
     cpu_attention(cpu);
 }
 
-/* The register that `number` means, or what forbids its use. */
+/* The register that `number` means, or what forbids its use: there are eight, and
+ * what else is encoded is no instruction, at any privilege. */
 static int select_register(struct cpu *cpu, unsigned *number)
 {
     if (*number > 7)
         return cpu_raise(cpu, VECTOR_UD);
+    TRY_FAULT(cpu_need_cpl0(cpu));
     if (*number == 4 || *number == 5) {
         if (cpu->s.cr4 & CR4_DE)
             return cpu_raise(cpu, VECTOR_UD);
@@ -86,7 +88,6 @@ int exec_mov_r_dr(struct cpu *cpu, const struct insn *insn)
 {
     unsigned number = insn->reg;
 
-    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(select_register(cpu, &number));
     if (cpu_code64(cpu))
         register_write64(cpu, insn->rm, cpu->s.dr[number]);
@@ -101,7 +102,6 @@ int exec_mov_dr_r(struct cpu *cpu, const struct insn *insn)
     uint64_t value = cpu_code64(cpu) ? register_read64(cpu, insn->rm)
                                      : register_read32(cpu, insn->rm);
 
-    TRY_FAULT(cpu_need_cpl0(cpu));
     TRY_FAULT(select_register(cpu, &number));
     if (number >= 6 && value >> 32)
         return cpu_raise_gp0(cpu);
