@@ -1,0 +1,247 @@
+/*
+ * Task switches field by field: what is saved in the old TSS and loaded from
+ * the new one, in both sizes, and what else changes. Faults and gates are in
+ * tests/guest/tasks.S, limits in test_borders.c. (SDM vol. 3, 8.2, 8.3, 8.6)
+ */
+#include "cpu_bench.h"
+
+#define OLD 0x3200u
+#define NEW 0x3400u
+#define OLD_TASK 0x80u
+#define NEW_TASK 0x88u
+#define LOCAL 0x90u
+#define DATA(n) (0xa0u + 8 * (n)) /* one for each data segment */
+#define CODE 0xd0u
+#define HANDLER_TASK 0xe0u
+
+enum way { JUMP, CALL, RETURN };
+
+/* Offset and size of a field, in TSSs of 16 and 32 bits; 0: it is not there. */
+struct field {
+    uint8_t narrow, wide, wide_bytes;
+};
+static const struct field general[8] = {
+    { 18, 40, 4 }, { 20, 44, 4 }, { 22, 48, 4 }, { 24, 52, 4 },
+    { 26, 56, 4 }, { 28, 60, 4 }, { 30, 64, 4 }, { 32, 68, 4 },
+};
+static const struct field segments[SEGMENT_COUNT] = {
+    { 34, 72, 2 }, { 36, 76, 2 }, { 38, 80, 2 }, { 40, 84, 2 }, { 0, 88, 2 }, { 0, 92, 2 },
+};
+static const struct field ip = { 14, 32, 4 }, flags = { 16, 36, 4 }, local = { 42, 96, 2 };
+
+static void put(struct cpu_bench *b, uint32_t tss, bool wide, const struct field *field, uint64_t value)
+{
+    unsigned at = wide ? field->wide : field->narrow;
+    if (at)
+        bench_put(b, tss + at, value, wide ? field->wide_bytes : 2);
+}
+
+static uint64_t get(struct cpu_bench *b, uint32_t tss, bool wide, const struct field *field)
+{
+    return bench_get(b, tss + (wide ? field->wide : field->narrow), wide ? field->wide_bytes : 2);
+}
+
+static void prepare(struct cpu_bench *b, bool old_wide, bool new_wide, enum way way)
+{
+    struct cpu_state *s = &b->cpu->s;
+
+    cpu_reset(b->cpu);
+    bench_protected(b, 0);
+    bench_descriptor(b, OLD_TASK, OLD, 0x67, old_wide ? 0x8b : 0x83);
+    bench_descriptor(b, NEW_TASK, NEW, 0x67, (new_wide ? 0x89 : 0x81) | (way == RETURN ? 2 : 0));
+    bench_descriptor(b, LOCAL, 0x1800, 0x7f, 0x82);
+    bench_descriptor(b, CODE, 0x100, 0xfffff, RIGHTS_CODE32);
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++)
+        bench_descriptor(b, DATA(i), 0x1000 * i, 0xfffff, RIGHTS_DATA32);
+    for (unsigned i = 0; i < 0x70; i += 4) {
+        bench_put(b, OLD + i, 0xeeeeeeee, 4);
+        bench_put(b, NEW + i, 0xdddddddd, 4);
+    }
+    bench_segment(b, &s->tr, OLD_TASK);
+    for (unsigned i = 0; i < 8; i++) {
+        s->gpr[i] = 0x01010101 * (i + 1);
+        put(b, NEW, new_wide, &general[i], 0x11111111 * (i + 1) + 0x7000);
+    }
+    s->rflags = FLAG_1 | FLAG_CF | FLAG_DF;
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
+        s->seg[i].selector = (uint16_t)(i == CS ? CODE0 : 0x1230 + i);
+        put(b, NEW, new_wide, &segments[i], i == CS ? CODE : DATA(i));
+    }
+    put(b, NEW, new_wide, &ip, 0x8765);
+    put(b, NEW, new_wide, &flags, FLAG_1 | FLAG_ZF | FLAG_IF);
+    put(b, NEW, new_wide, &local, LOCAL);
+    if (new_wide) {
+        bench_put(b, NEW + 28, TABLES, 4);
+        bench_put(b, NEW + 100, 0xfffe, 2); /* T is clear */
+    }
+    s->dr[7] = 0x4ff;
+    s->ldtr = (struct segment){ 0x5000, 0x1f, 0x78, 0x82 };
+    bench_put(b, OLD, NEW_TASK, 2); /* the link */
+    bench_put(b, 0x8001, 0, 4);
+    bench_put(b, 0x8005, NEW_TASK, 2);
+    bench_put(b, 0x8000, way == JUMP ? 0xea : way == CALL ? 0x9a : 0xcf, 1);
+    s->dr[0] = s->dr[1] = s->dr[2] = s->dr[3] = 0x1ff000;
+    if (way == RETURN)
+        s->rflags |= FLAG_NT;
+    cpu_restored(b->cpu);
+}
+
+static void check_saved(struct cpu_bench *b, bool wide, enum way way, uint64_t rflags)
+{
+    static const unsigned read_only[] = { 4, 8, 28, 100 }; /* ESP0, SS0, CR3, T: not written */
+    uint64_t mask = wide ? 0xffffffff : 0xffff;
+
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(get(b, OLD, wide, &general[i]), 0x01010101 * (i + 1) & mask);
+    for (unsigned i = 0; i < (wide ? SEGMENT_COUNT : FS); i++) {
+        assert_int_equal(get(b, OLD, wide, &segments[i]), i == CS ? CODE0 : 0x1230 + i);
+        if (wide)
+            assert_int_equal(bench_get(b, OLD + segments[i].wide + 2, 2), 0xeeee);
+    }
+    assert_int_equal(get(b, OLD, wide, &ip), way == RETURN ? 0x8001 : 0x8007);
+    assert_int_equal(get(b, OLD, wide, &flags), rflags & ~FLAG_NT & mask);
+    assert_int_equal(get(b, OLD, wide, &local), 0xeeee);
+    for (unsigned i = 0; wide && i < ARRAY_SIZE(read_only); i++)
+        assert_int_equal(bench_get(b, OLD + read_only[i], 4), 0xeeeeeeee);
+    if (!wide)
+        assert_int_equal(bench_get(b, OLD + 44, 4), 0xeeeeeeee);
+}
+
+static void check_loaded(struct cpu_bench *b, bool wide, enum way way)
+{
+    const struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t value = 0x11111111 * (i + 1) + 0x7000;
+        assert_int_equal(s->gpr[i], wide ? value : 0xffff0000 | (value & 0xffff));
+    }
+    assert_int_equal(s->gpr[RIP], 0x8765);
+    assert_int_equal(s->rflags, FLAG_1 | FLAG_ZF | FLAG_IF | (way == CALL ? FLAG_NT : 0));
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
+        if (i >= FS && !wide) {
+            assert_int_equal(s->seg[i].selector, 0);
+            assert_int_equal(s->seg[i].attributes, 0);
+            continue;
+        }
+        assert_int_equal(s->seg[i].selector, i == CS ? CODE : DATA(i));
+        assert_int_equal(s->seg[i].base, i == CS ? 0x100 : 0x1000 * i);
+        assert_int_equal(b->cpu->access[i].base, s->seg[i].base);
+    }
+    assert_int_equal(s->ldtr.selector, LOCAL);
+    assert_int_equal(s->ldtr.base, 0x1800);
+    assert_int_equal(s->ldtr.limit, 0x7f);
+    assert_int_equal(s->tr.selector, NEW_TASK);
+    assert_int_equal(s->tr.base, NEW);
+    assert_int_equal(s->tr.attributes, wide ? 0x8b : 0x83);
+}
+
+static void fields_are_saved_and_loaded(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < 3 * 4; n++) {
+        bool old_wide = n & 1, new_wide = n & 2;
+        enum way way = (enum way)(n / 4);
+        prepare(b, old_wide, new_wide, way);
+        uint64_t rflags = s->rflags;
+        cpu_run(b->cpu, 1);
+        check_saved(b, old_wide, way, rflags);
+        check_loaded(b, new_wide, way);
+        assert_int_equal(bench_get(b, GDT + NEW_TASK + 5, 1), new_wide ? 0x8b : 0x83);
+        unsigned old = way == CALL ? 2 : 0;
+        assert_int_equal(bench_get(b, GDT + OLD_TASK + 5, 1), (old_wide ? 0x89 : 0x81) | old);
+        assert_int_equal(bench_get(b, NEW, 2), way == CALL ? OLD_TASK : 0xdddd);
+        assert_true(s->cr0 & CR0_TS);
+        assert_int_equal(s->dr[7], 0x4aa);
+        assert_int_equal(s->cr3, 0); /* no paging: it stays */
+        assert_int_equal(s->pending_debug, 0);
+    }
+}
+
+/* Flags that the image has: what is reserved is dropped; VM enters virtual-8086
+ * mode, T traps, and CR3 is loaded under paging. */
+static void what_else_an_image_says(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    prepare(b, true, true, JUMP);
+    bench_put(b, NEW + 36, 0xffffffff & ~(FLAG_VM | FLAG_TF), 4);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->rflags, 0x3f7fd7 & ~(FLAG_VM | FLAG_TF));
+    prepare(b, true, true, JUMP);
+    bench_put(b, NEW + 36, FLAG_VM | FLAG_1, 4);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->cpl, 3);
+    assert_int_equal(s->rflags, FLAG_VM | FLAG_1);
+    for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
+        assert_int_equal(s->seg[i].base, (i == CS ? CODE : DATA(i)) << 4);
+        assert_int_equal(s->seg[i].limit, 0xffff);
+    }
+    assert_int_equal(b->cpu->code_bytes, 2);
+    prepare(b, true, true, JUMP);
+    bench_put(b, NEW + 100, 1, 1);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->pending_debug, 1ull << 15);
+
+    prepare(b, true, true, JUMP);
+    bench_put(b, 0x20000, 0x87, 4); /* 4 MiB pages, one to one */
+    bench_put(b, 0x21000, 0x87, 4);
+    bench_put(b, NEW + 28, 0x21018, 4);
+    s->cr3 = 0x20000;
+    s->cr4 = CR4_PSE;
+    s->cr0 |= CR0_PG;
+    cpu_restored(b->cpu);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x8765);
+    assert_int_equal(s->cr3, 0x21018);
+}
+
+/* The LDT must be one, present, and in the GDT: #TS in the new task. */
+static void local_tables_are_checked(void **state)
+{
+    static const struct { unsigned selector, rights, error; } cases[] = {
+        { LOCAL | 4, 0x82, LOCAL | 4 }, { LOCAL, 0x02, LOCAL }, { LOCAL, 0x89, LOCAL },
+        { LOCAL, 0x92, LOCAL }, { 0x100, 0x82, 0x100 }, { LOCAL | 3, 0x82, 0 }, { 0, 0x82, 0 },
+        { 2, 0x82, 0 },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        prepare(b, true, true, JUMP);
+        bench_gate(b, VECTOR_TS, HANDLER_TASK, 0, 0x85);
+        bench_descriptor(b, LOCAL, 0x1800, 0x7f, cases[i].rights);
+        put(b, NEW, true, &local, cases[i].selector);
+        bench_descriptor(b, HANDLER_TASK, 0x3600, 0x67, 0x89);
+        for (unsigned k = 0; k < 0x68; k += 4)
+            bench_put(b, 0x3600 + k, 0, 4);
+        bench_put(b, 0x3600 + 32, 0xc000, 4);
+        bench_put(b, 0x3600 + 36, FLAG_1, 4);
+        bench_put(b, 0x3600 + 56, 0x5000, 4);
+        bench_put(b, 0x3600 + 76, CODE0, 2);
+        bench_put(b, 0x3600 + 80, DATA0, 2);
+        cpu_run(b->cpu, 1);
+        if (!cases[i].error) {
+            assert_int_equal(s->gpr[RIP], 0x8765);
+            assert_int_equal(s->ldtr.selector, cases[i].selector);
+            assert_int_equal(segment_is_present(&s->ldtr), cases[i].selector > 3);
+            continue;
+        }
+        assert_int_equal(s->gpr[RIP], 0xc000);
+        assert_int_equal(bench_get(b, 0x4ffc, 4), cases[i].error);
+        assert_int_equal(bench_get(b, 0x3600, 2), NEW_TASK);
+        assert_int_equal(bench_get(b, NEW + 32, 4), 0x8765); /* it is the new task's fault */
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(fields_are_saved_and_loaded),
+        BENCH_TEST(what_else_an_image_says),
+        BENCH_TEST(local_tables_are_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
