@@ -133,9 +133,7 @@ static int enter_long(struct cpu *cpu, const struct event *event)
     *next++ = s->gpr[RSP];
     *next = s->seg[SS].selector;
     rsp -= 8 * count;
-    if (!cpu_canonical(cpu, rsp) || !cpu_canonical(cpu, rsp + 8 * count - 1))
-        return cpu_raise_error(cpu, VECTOR_SS, 0);
-    TRY_FAULT(system_write_as(cpu, cpl, rsp, frame, 8 * count));
+    TRY_FAULT(system_write_as(cpu, cpl, rsp, frame, 8 * count)); /* #SS if not canonical */
     debug_accessed(cpu, rsp, 8 * count, true);
     TRY_FAULT(descriptor_set_accessed(cpu, &code));
 

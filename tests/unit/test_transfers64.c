@@ -308,6 +308,43 @@ static void places_not_canonical(void **state)
     check(b, &want, "gate's offset", 3, 0, 0);
 }
 
+/* RSP as it is, where no other stack is asked for: each end of the frame must
+ * be canonical. */
+static void frames_across_the_canonical_border(void **state)
+{
+    static const struct { uint64_t rsp; bool good; } cases[] = {
+        { 0x800000000000, true }, { 0x80000000000f, true }, { 0x800000000010, false },
+        { 0x800000000020, false }, { 0x800000000030, false }, { 0xffff800000000000, false },
+        { 0xffff800000000020, false }, { 0xffff800000000030, true },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        prepare(b);
+        bench_put(b, TABLES + 8 * 255, (TABLES + 0x3000) | 7, 8); /* the last page below the border */
+        bench_put(b, TABLES + 0x3000 + 8 * 511, (TABLES + 0x4000) | 7, 8);
+        bench_put(b, TABLES + 0x4000 + 8 * 511, 0x87, 8);
+        bench_put(b, TABLES + 8 * 256, (TABLES + 0x1000) | 7, 8);
+        bench_put(b, TSS + 0x24, 0x6c00, 8);
+        bench_gate64(b, VECTOR_SS, CODE_OF(0), 0xa000 + 16 * VECTOR_SS, 1, 0x8e);
+        bench_gate64(b, 0x40, CODE_OF(0), PLACE, 0, 0xee);
+        bench_code(b, 0x8000, "\xcd\x40", 2);
+        enter(b, 0);
+        s->gpr[RSP] = cases[i].rsp;
+        cpu_run(b->cpu, 1);
+        if (cases[i].good) {
+            assert_int_equal(s->gpr[RIP], PLACE);
+            assert_true(s->gpr[RSP] == (cases[i].rsp & ~15ull) - 40);
+            continue;
+        }
+        assert_int_equal(vector_seen(b), VECTOR_SS);
+        assert_int_equal(bench_get(b, 0x6c00 - 48, 8), 0);
+        assert_int_equal(bench_get(b, 0x6c00 - 40, 8), 0x8000);
+        assert_true(bench_get(b, 0x6c00 - 16, 8) == cases[i].rsp);
+    }
+}
+
 /* Double faults */
 
 enum second { SECOND_NP, SECOND_GP, SECOND_PF, SECOND_SS, SECOND_TS, SECOND_COUNT };
@@ -369,6 +406,7 @@ int main(void)
         BENCH_TEST(interrupts_by_gate),
         BENCH_TEST(null_stack_segments_of_iret),
         BENCH_TEST(places_not_canonical),
+        BENCH_TEST(frames_across_the_canonical_border),
         BENCH_TEST(second_faults_by_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
