@@ -73,6 +73,7 @@ static int finish(struct replay *replay, enum player_stop stop, double seconds,
     struct player_result result;
     session_clear_progress(&replay->session);
     player_result(replay->player, &result);
+    report_statistics(machine_statistics(player_machine(replay->player)));
     switch (stop) {
     case PLAYER_ERROR:
         return command_fail(error);

@@ -587,6 +587,7 @@ static bool run_translated(struct cpu *cpu, struct block *block)
 static enum cpu_exit leave(struct cpu *cpu, enum cpu_exit exit)
 {
     cpu->s.rflags = flags_to_rflags(cpu);
+    cpu->engine->instructions += (uint64_t)(cpu->budget - cpu->remaining);
     return exit;
 }
 

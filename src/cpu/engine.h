@@ -91,6 +91,8 @@ struct engine {
     uint32_t block_limit, chain_limit;
     /* Statistics, for the user only. */
     uint64_t blocks_decoded, cache_flushes;
+    uint64_t instructions;      /* that all vCPUs ran, deliveries included */
+    uint64_t walks;             /* of page tables, for what is not in the TLB */
     struct block none;          /* a block that matches no key */
 };
 

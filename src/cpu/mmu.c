@@ -393,6 +393,7 @@ static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enu
                      uint64_t *physical)
 {
     struct walk walk;
+    cpu->engine->walks++;
     uint32_t failed = walk_tables(cpu, linear, &walk);
     uint32_t error = (access == ACCESS_WRITE ? ERROR_W : 0) | (index >= MMU_USER ? ERROR_U : 0);
     bool paging32 = !(cpu->s.cr4 & CR4_PAE);

@@ -149,6 +149,12 @@ static int create_translator(struct machine *machine, struct error *error)
     return 0;
 }
 
+char *machine_statistics(const struct machine *machine)
+{
+    bool wanted = machine && machine->hooks.engine.statistics && machine->translator;
+    return wanted ? translator_report(machine->translator) : NULL;
+}
+
 static int build(struct machine *machine, struct error *error)
 {
     const struct description *d = machine->description;

@@ -96,6 +96,10 @@ struct machine *machine_create(const struct description *description, const stru
                                struct error *error);
 void machine_destroy(struct machine *machine);
 
+/* What the translator did, as a text to be freed; NULL: hooks->engine asked for
+ * none, or there is no translator. */
+char *machine_statistics(const struct machine *machine);
+
 /*
  * Runs until the instruction count is `until` exactly, or virtual time is at
  * or past `until_ns`, or the run ends. May be called again after any stop but

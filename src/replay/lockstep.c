@@ -306,7 +306,8 @@ static int create_side(struct lockstep *l, unsigned number, const struct descrip
         .context = side,
         .engine = { .kind = number == LEADER ? ENGINE_INTERPRETER : ENGINE_TRANSLATOR,
                     .cache_mib = options->engine.cache_mib,
-                    .threshold = l->blocks == 1 ? 1 : CHAINS_THRESHOLD },
+                    .threshold = l->blocks == 1 ? 1 : CHAINS_THRESHOLD,
+                    .statistics = number == FOLLOWER && options->engine.statistics },
         .observe = observe,
         .output = output,
         .next_input = next_input,
@@ -405,8 +406,7 @@ int lockstep_run(const struct description *description, const struct runner_opti
             result->outcome = (struct outcome){ OUTCOME_DIVERGED, 0, false };
             result->difference = lockstep_narrow(l);
         }
-        if (options->engine.statistics)
-            result->statistics = translator_report(l->sides[FOLLOWER].machine->translator);
+        result->statistics = machine_statistics(l->sides[FOLLOWER].machine);
         if (l->no_memory)
             code = error_set(error, ERROR_MEMORY, "no memory to go on in lockstep");
     }

@@ -9,7 +9,6 @@
 #include "replay/live.h"
 #include "replay/memory_map.h"
 #include "replay/runner.h"
-#include "translator/translator.h"
 
 #define ADVANCE_EVERY (16ull << 20) /* the writer is told the position so often */
 
@@ -298,8 +297,7 @@ int recorder_run(const struct description *description, const struct runner_opti
     int code = record(recorder, description, options, sink, result, error);
     trace_writer_destroy(recorder->writer);
     struct machine *machine = recorder->live.machine;
-    if (machine && options->engine.statistics && machine->translator)
-        result->statistics = translator_report(machine->translator);
+    result->statistics = machine_statistics(machine);
     machine_destroy(machine);
     digest_free(&recorder->digest);
     dirty_free(&recorder->dirty);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "replay/live.h"
-#include "translator/translator.h"
 
 void runner_options_init(struct runner_options *options)
 {
@@ -65,8 +64,7 @@ int runner_run(const struct description *description, const struct runner_option
     } while (!live_over(&live, stop, &result->outcome));
     result->end = position_of_clock(&live.machine->clock);
     result->virtual_ns = clock_now(&live.machine->clock);
-    if (options->engine.statistics && live.machine->translator)
-        result->statistics = translator_report(live.machine->translator);
+    result->statistics = machine_statistics(live.machine);
     machine_destroy(live.machine);
     return 0;
 }

@@ -39,6 +39,7 @@ static void count_call(struct translator *t, const struct site *site, const stru
 {
     if (site->lowered) {
         t->statistics.slow_paths++;
+        t->statistics.slow_loads += site->load != 0;
         return;
     }
     t->statistics.fallbacks++;

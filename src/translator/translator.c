@@ -66,6 +66,7 @@ static void page_stale(void *context, uint32_t page)
             }
         }
         stale->id = 0;
+        t->statistics.stale_pages++;
     }
     t->page_chains[page] = 0;
     t->pending_edge = 0;
@@ -323,6 +324,7 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
         settle_edge(cpu, t, left);
     cpu->translated.edge = edge;
     uint64_t rip = cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump comes with more */
+    t->statistics.lookups[edge != 0]++;
     unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
     uint64_t linear = kind_linear(&t->kinds[kind], rip);
     uint32_t page = fetched_page(cpu, linear);
@@ -382,11 +384,13 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     cpu->translated.host_fcw = FCW_DEFAULT;
     t->statistics.entries++;
     enter_function *enter = (enter_function *)(uintptr_t)translator_running(t, t->enter);
+    int64_t before = cpu->remaining - cpu->budget;
     uint64_t reason = enter(cpu, translator_running(t, translation->entry));
     if (reason == LEAVE_ENTRY) {
         settle_entry(cpu, t);
         reason = LEAVE_BUDGET;
     }
+    t->statistics.instructions += (uint64_t)(before - (cpu->remaining - cpu->budget));
     pieces_flags_from_home(cpu);
     cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump leaves with more */
     t->statistics.leaves[reason]++;

@@ -18,13 +18,18 @@ struct engine;
 struct translator;
 struct translated_watch;
 
+/* Counted outside of what translated code does on its fast paths. */
 struct translator_statistics {
     uint64_t blocks, host_bytes, guest_bytes; /* translated so far */
     uint64_t flushes;                         /* cache full */
+    uint64_t stale_pages;                     /* code pages that were written, at each of their addresses */
+    uint64_t instructions;                    /* run in translated code and by handlers that it called */
     uint64_t entries;                         /* from the run loop into translated code */
     uint64_t leaves[8];                       /* and back, by reason */
-    uint64_t links, fallbacks, slow_paths;
-    uint64_t searches;                        /* jumps that went on after a look for their target */
+    uint64_t links, fallbacks;
+    uint64_t slow_paths, slow_loads;          /* of lowered instructions; slow_loads are among them */
+    uint64_t lookups[2];                      /* for the target of indirect jumps, direct ones, that */
+    uint64_t searches;                        /* was not known yet; jumps that then went on */
 };
 
 /* Whether this host has what translated code needs (x86-64 with BMI2). */
