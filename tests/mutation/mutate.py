@@ -163,7 +163,7 @@ def write(name, lines):
 def command(words, seconds):
     """(ended well, output)"""
     environment = dict(os.environ, BUILD="build", GUEST_TIMEOUT="20", FAIL_FAST="1",
-                       JOBS=str(JOBS))
+                       TIMEOUT="40", JOBS=str(JOBS))
     process = subprocess.Popen(words, shell=True, cwd=TREE, env=environment, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, errors="replace", start_new_session=True)
@@ -222,11 +222,13 @@ def steps(quick):
     yield "guests", "all", "ONCE=1 tests/guest/guests.sh", 600
     yield "golden", "all", "tests/guest/golden.sh", 300
     yield "other units", others, "tests/run.sh " + others, 600
-    yield "fuzz", "build/tests/fuzz/test_fuzz_guest", "build/tests/fuzz/test_fuzz_guest 1 15", 600
+    fuzzers = ("translator", "modes", "guest")
+    yield ("fuzz", " ".join(f"build/tests/fuzz/test_fuzz_{name}" for name in fuzzers),
+           " && ".join(f"build/tests/fuzz/test_fuzz_{name} 1 15" for name in fuzzers), 600)
     if os.path.exists("/usr/include/Zydis/Zydis.h"):
         yield "decoder", "build/tests/insn/decoder", "tests/insn/decoder.sh", 300
     if not quick:
-        yield ("check", "all tests", "env -u GUEST_TIMEOUT -u FAIL_FAST make -s check "
+        yield ("check", "all tests", "env -u GUEST_TIMEOUT -u FAIL_FAST -u TIMEOUT make -s check "
                f"{MAKE_FLAGS} TESTS='{scripts()}'", 7200)
 
 
