@@ -269,6 +269,73 @@ static void compatibility_targets_by_limit(void **state)
     }
 }
 
+/* Near branches: the limit of CS, or the canonical form; RSP and rCX stay. */
+static void near_branches_by_limit(void **state)
+{
+    /* to CX's target: relative ones have it as their last 4 bytes or 1 */
+    static const struct { const char *code; uint8_t length, relative; bool wide; } forms[] = {
+        { "\xe9\0\0\0\0", 5, 4, false }, { "\x0f\x84\0\0\0\0", 6, 4, false },
+        { "\xe8\0\0\0\0", 5, 4, false }, { "\xeb\0", 2, 1, false }, { "\x74\0", 2, 1, false },
+        { "\xe2\0", 2, 1, false },          { "\xe1\0", 2, 1, false }, { "\xff\xe0", 2, 0, true },
+        { "\xff\xd0", 2, 0, true },         { "\xff\x27", 2, 0, true }, { "\xff\x17", 2, 0, true },
+        { "\xc3", 1, 0, true },             { "\xc2\x08\0", 3, 0, true },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(forms) * 4; n++) {
+        bool wide = n & 1, bad = n & 2;
+        unsigned form = n / 4, length = forms[form].length, relative = forms[form].relative;
+        uint64_t target = wide ? (bad ? 0x800000000000 : 0x7fffffffffff) : bad ? 0x8051 : 0x8050;
+        if (wide && !forms[form].wide)
+            continue;
+        enter(b, wide, 3);
+        s->seg[CS].limit = 0x8050;
+        s->gpr[RCX] = 5;
+        s->gpr[RAX] = target;
+        s->rflags |= FLAG_ZF;
+        bench_put(b, POINTER, target, 8);
+        bench_put(b, STACK, target, 8);
+        bench_code(b, 0x8000, forms[form].code, length);
+        if (relative)
+            bench_put(b, 0x8000 + length - relative, target - 0x8000 - length, relative);
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, 1);
+        check(b, "near branch", (struct fault){ bad ? VECTOR_GP : NONE, 0 }, target);
+        if (bad)
+            assert_int_equal(s->gpr[RCX], 5);
+    }
+}
+
+/* All of an instruction must lie within the limit: its last byte may be the last. */
+static void code_by_limit(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < 2 * 2 * 6; n++) {
+        bool crossing = n & 1, alone = n & 2;
+        unsigned room = n / 4;
+        uint64_t rip = crossing ? 0x8ffe : 0x8000;
+        enter(b, false, 3);
+        bench_code(b, rip - 2, "\x90\x90\xb8\x11\x22\x33\x44\x90", 8); /* NOPs, MOV eax: 5 bytes */
+        s->seg[CS].limit = (uint32_t)rip + room - 1;
+        s->gpr[RIP] = alone ? rip : rip - 2;
+        s->gpr[RAX] = 0;
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, alone ? 1 : 3);
+        if (room >= 5) {
+            assert_int_equal(s->gpr[RIP], rip + 5);
+            assert_int_equal(s->gpr[RAX], 0x44332211);
+            continue;
+        }
+        assert_int_equal(s->gpr[RIP], HANDLER + 16 * VECTOR_GP);
+        assert_int_equal(bench_get(b, INNER - 24, 4), 0);
+        assert_int_equal(bench_get(b, INNER - 20, 4), rip);
+        assert_int_equal(s->gpr[RAX], 0);
+    }
+}
+
 /* Real mode: CS's limit stays whatever it is. */
 static void real_mode_targets_by_limit(void **state)
 {
@@ -590,6 +657,8 @@ int main(void)
         BENCH_TEST(stacks_without_room),
         BENCH_TEST(targets_by_canonical_form),
         BENCH_TEST(compatibility_targets_by_limit),
+        BENCH_TEST(near_branches_by_limit),
+        BENCH_TEST(code_by_limit),
         BENCH_TEST(real_mode_targets_by_limit),
         BENCH_TEST(descriptors_are_marked_accessed),
         BENCH_TEST(gates_by_the_limit_of_the_idt),
