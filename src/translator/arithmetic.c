@@ -96,7 +96,7 @@ static void arithmetic_from_memory(struct compile *c, const struct arithmetic *a
 {
     unsigned width = c->insn->operand_bytes;
     struct emitter *e = &c->e;
-    flags_prepare(c, 1u << a->reg.guest, true);
+    flags_prepare(c, 1u << a->reg.guest, memory_checks(c));
     memory_load(c, width);
     if (a->alu == ALU_ADC || a->alu == ALU_SBB) {
         /* The recipe for CF uses SCRATCH, and may want the operand that was kept before. */

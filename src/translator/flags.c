@@ -161,17 +161,21 @@ void flags_prepare(struct compile *c, unsigned written, bool clobbers)
 {
     struct flags_state *f = &c->flags;
     const struct flags_use *use = &c->flags_use[c->number];
-    if (f->home)
+    bool live = f->live && !clobbers;
+    if (f->home) {
+        f->live = live;
         return;
+    }
     unsigned through = need_after(c) & ~use->killed;
     unsigned here = clobbers ? c->need[c->number] & (use->seen ? ALL : use->read) : 0;
     bool product = f->fix == FIX_PRODUCT && written >> f->product & 1;
-    bool live = f->live && !clobbers && !product;
+    live &= !product;
     if (uses(f, written) && !product && through && (!live || clobbered_later(c)))
         keep_operands(c, f, written);
     bool lost = uses(f, written) || f->recipe == RECIPE_NONE;
     if ((here && f->recipe == RECIPE_NONE) || (through && lost && !live))
         flags_save(c, f);
+    f->live &= !clobbers;
 }
 
 void flags_overwritten(struct compile *c, unsigned written)

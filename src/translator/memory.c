@@ -205,6 +205,11 @@ bool memory_checks(const struct compile *c)
            && !access_is_member(&c->accesses, c->number, ACCESS_OPERAND);
 }
 
+bool memory_stack_checks(const struct compile *c)
+{
+    return !access_is_member(&c->accesses, c->number, ACCESS_STACK);
+}
+
 /* The access's group, or NULL if it has none; then it is to be checked alone. */
 static struct group *group_of(struct compile *c, unsigned which, unsigned bytes, bool write,
                               unsigned alignment)

@@ -11,6 +11,8 @@ struct compile;
 
 /* Whether the current instruction's memory operand uses the host's flags. */
 bool memory_checks(const struct compile *c);
+/* The same of the stack that it uses. */
+bool memory_stack_checks(const struct compile *c);
 
 /* Emits the check of the memory operand for an access of `bytes`, with a jump
  * to a slow path that runs the whole instruction. Returns the operand to access,

@@ -18,7 +18,7 @@ bool lower_push(struct compile *c, bool constant)
     unsigned width = insn->operand_bytes;
     if (width == 2 && c->kind->code_bytes == 8)
         return false;
-    flags_prepare(c, 1u << RSP, true);
+    flags_prepare(c, 1u << RSP, memory_stack_checks(c));
     struct host_operand top = memory_stack(c, RSP, -(int32_t)width, width, true);
     if (constant) {
         emit_store_constant(e, width, top, (int32_t)insn->imm);
@@ -62,7 +62,7 @@ bool lower_push_segment(struct compile *c, unsigned segment)
     unsigned width = c->insn->operand_bytes;
     if (width == 2 && c->kind->code_bytes == 8)
         return false;
-    flags_prepare(c, 1u << RSP, true);
+    flags_prepare(c, 1u << RSP, memory_stack_checks(c));
     struct host_operand top = memory_stack(c, RSP, -(int32_t)width, width, true);
     load_selector(c, SCRATCH, segment);
     emit_store(&c->e, width, top, SCRATCH);
@@ -79,7 +79,7 @@ bool lower_mov_segment(struct compile *c)
     unsigned segment = insn->reg & 7;
     bool memory = form_is_memory(c);
     unsigned written = memory ? 0 : 1u << insn->rm;
-    flags_prepare(c, written, memory);
+    flags_prepare(c, written, memory && memory_checks(c));
     struct host_operand to = memory ? memory_operand(c, 2, true, true) : guest_operand(insn->rm);
     load_selector(c, SCRATCH, segment);
     emit_store(&c->e, memory || insn->operand_bytes == 2 ? 2 : 8, to, SCRATCH);
@@ -94,7 +94,7 @@ bool lower_pop(struct compile *c)
     unsigned width = insn->operand_bytes, written = 1u << RSP | 1u << insn->rm;
     if (width == 2 && (c->kind->code_bytes == 8 || insn->rm == RSP))
         return false;
-    flags_prepare(c, written, true);
+    flags_prepare(c, written, memory_stack_checks(c));
     struct host_operand top = memory_stack(c, RSP, 0, width, false);
     unsigned host = pinned(insn->rm) ? host_of(insn->rm) : SCRATCH;
     emit_load(e, width, host, top);
@@ -112,7 +112,7 @@ bool lower_leave(struct compile *c)
     unsigned width = c->insn->operand_bytes, written = 1u << RSP | 1u << RBP;
     if (width == 2 && c->kind->code_bytes == 8)
         return false;
-    flags_prepare(c, written, true);
+    flags_prepare(c, written, memory_stack_checks(c));
     struct host_operand top = memory_stack(c, RBP, 0, width, false);
     emit_load(e, width, SCRATCH, top);
     stack_move(c, RBP, (int32_t)width);

@@ -95,9 +95,10 @@ static bool lower_memory(struct compile *c)
     int bytes = memory_forms[insn->opcode & 7][extension];
     if (!bytes)
         return false;
-    flags_prepare(c, 0, true);
+    bool control = insn->opcode == 0xd9 && extension == 5;
+    flags_prepare(c, 0, control || !c->x87 || memory_checks(c));
     memory_need_x87(c);
-    if (insn->opcode == 0xd9 && extension == 5) {
+    if (control) {
         load_control_word(c);
         return true;
     }
