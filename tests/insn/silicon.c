@@ -1,9 +1,11 @@
 /*
  * The silicon test's command:
- *   silicon [--cases N] [--seed S] [--row NAME] [--case I] [--vex] [--verbose]
+ *   silicon [--cases N] [--seed S] [--row NAME] [--case I] [--vex] [--translated] [--verbose]
  * Runs N cases that are made from the opcode table and the seed on the host's
  * CPU and in the interpreter. A failing case prints the command that repeats
  * it. --row: only rows of that name; --vex: only rows with a VEX prefix; --case: only that one, with all it does.
+ * --translated: in translated code instead of the interpreter, and once more among
+ * instructions that look at its flags (silicon_consume.c).
  * The report at the end tells what never ran (silicon_coverage.c; --verbose: all of it).
  */
 #include "silicon.h"
@@ -133,15 +135,17 @@ static void report_failure(const struct item *item, const struct test_case *test
         print_state("interpreter", &guest->after);
         print_fx(&guest->after.fx);
     }
-    printf("  again: %s/tests/insn/silicon --seed %llu --case %llu%s%s\n",
+    printf("  again: %s/tests/insn/silicon --seed %llu --case %llu%s%s%s\n",
            getenv("BUILD") ? getenv("BUILD") : "build", (unsigned long long)options.seed,
            (unsigned long long)item->number, options.vex ? " --vex" : options.row ? " --row " : "",
-           options.row ? options.row : "");
+           options.row ? options.row : "", options.translated ? " --translated" : "");
 }
 
 static void judge(unsigned i)
 {
     const char *difference = compare(&tests[i], &host_outcomes[i], &guest_outcomes[i]);
+    if (!difference && options.translated && guest_outcomes[i].vector == VECTOR_NONE)
+        difference = guest_consume(&tests[i], options.seed ^ items[i].number << 20);
     ran[tests[i].row]++;
     coverage_add(&tests[i]);
     if (host_outcomes[i].vector == VECTOR_NONE)

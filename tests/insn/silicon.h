@@ -106,6 +106,17 @@ struct insn;
 bool guest_translate(void);
 uint64_t guest_translations(void);
 const struct insn *guest_decode(const struct test_case *test);
+/* For silicon_consume.c: the vCPU, the state before a case, its data, and bytes at an
+ * offset in the code page. */
+struct cpu;
+struct cpu *guest_cpu(void);
+void guest_set(const struct test_case *test);
+const uint8_t *guest_data(void);
+void guest_write_code(unsigned offset, const uint8_t *bytes, unsigned length);
+
+/* consume.c: runs the case among others that set and read flags, in random blocks,
+ * interpreted and translated. NULL when both agree; else what differs. */
+const char *guest_consume(const struct test_case *test, uint64_t seed);
 /* The row of an instruction; a nameless one of what is undefined. */
 struct opcode_row;
 const struct opcode_row *row_of(const struct insn *insn);

@@ -286,12 +286,9 @@ static int run_translated(const struct test_case *test)
     }
 }
 
-void guest_run(const struct test_case *test, struct outcome *outcome)
+void guest_set(const struct test_case *test)
 {
     const struct machine_state *before = &test->before;
-    struct machine_state *after = &outcome->after;
-    static struct insn insn;
-    insn = *guest_decode(test);
     memcpy(cpu->s.gpr, before->gpr, sizeof before->gpr);
     cpu->s.gpr[RIP] = before->rip;
     cpu->s.rflags = before->rflags | FLAG_1 | FLAG_IF;
@@ -303,6 +300,29 @@ void guest_run(const struct test_case *test, struct outcome *outcome)
     set_mode(test);
     flags_from_rflags(cpu, cpu->s.rflags);
     cpu_update_mode(cpu);
+}
+
+struct cpu *guest_cpu(void)
+{
+    return cpu;
+}
+
+const uint8_t *guest_data(void)
+{
+    return physmem_host(&memory, PAGE_DATA);
+}
+
+void guest_write_code(unsigned offset, const uint8_t *bytes, unsigned length)
+{
+    physmem_write(&memory, (uint64_t)PAGE_CODE << 12 | offset, bytes, length);
+}
+
+void guest_run(const struct test_case *test, struct outcome *outcome)
+{
+    struct machine_state *after = &outcome->after;
+    static struct insn insn;
+    insn = *guest_decode(test);
+    guest_set(test);
     if (++cases % 3 == 0)
         mmu_flush(cpu);
 
