@@ -28,8 +28,6 @@ int physmem_init(struct physmem *memory, uint64_t ram_bytes, uint64_t rom_bytes,
     void *bytes = mmap(NULL, pages << PAGE_SHIFT, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     memory->bytes = bytes == MAP_FAILED ? NULL : bytes;
-    if (memory->bytes)
-        madvise(bytes, pages << PAGE_SHIFT, MADV_HUGEPAGE); /* fewer TLB misses of the host; a hint */
     memory->flags = calloc(pages, 1);
     memory->dirty = calloc(memory->ram_pages, sizeof *memory->dirty);
     if (!memory->bytes || !memory->flags || !memory->dirty) {
@@ -41,6 +39,11 @@ int physmem_init(struct physmem *memory, uint64_t ram_bytes, uint64_t rom_bytes,
     for (uint32_t page = 0; page < PHYSMEM_LOW_PAGES; page++)
         memory->low_read[page] = memory->low_write[page] = page < memory->ram_pages ? page : PHYSMEM_MMIO;
     return 0;
+}
+
+void physmem_prefer_large_pages(struct physmem *memory)
+{
+    madvise(memory->bytes, ((uint64_t)memory->ram_pages + memory->rom_pages) << PAGE_SHIFT, MADV_HUGEPAGE);
 }
 
 void physmem_free(struct physmem *memory)

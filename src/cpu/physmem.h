@@ -89,6 +89,9 @@ struct physmem {
 int physmem_init(struct physmem *memory, uint64_t ram_bytes, uint64_t rom_bytes,
                  uint64_t hole_start);
 void physmem_free(struct physmem *memory);
+/* A hint to the host: fewer misses of its TLB from now on, for memory that it has to
+ * clear by 2 MiB at a time. */
+void physmem_prefer_large_pages(struct physmem *memory);
 
 /* The backing page that a read / write of physical page `address >> 12` goes
  * to, or PHYSMEM_MMIO, or (writes) PHYSMEM_DISCARD. Applies A20. */

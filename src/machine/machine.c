@@ -393,11 +393,18 @@ static uint64_t slice_budget(const struct machine *machine, uint64_t until, uint
     return input > count ? minimum(budget, input - count) : budget;
 }
 
+/* Clearing whole large pages makes a short run slower: they are for those that went so far. */
+#define LONG_RUN (16ull << 30) /* instructions */
+
 /* Runs one slice; returns true when the debugger stopped it. */
 static bool run_slice(struct machine *machine, struct cpu *cpu, uint64_t budget)
 {
     bool step = cpu->debug && cpu->debug->step_cpu == cpu->s.index;
     machine->slice_start = machine->clock.s.instructions;
+    if (machine->slice_start >= LONG_RUN && !machine->large_pages) {
+        machine->large_pages = true;
+        physmem_prefer_large_pages(&machine->memory);
+    }
     machine->running_cpu = cpu;
     enum cpu_exit exit = cpu_run(cpu, step ? 1 : budget);
     machine->running_cpu = NULL;

@@ -73,6 +73,7 @@ struct machine {
     /* The slice that is running, none when running_cpu is NULL. */
     struct cpu *running_cpu;
     uint64_t slice_start; /* clock.instructions when it began */
+    bool large_pages;     /* the host was asked for them */
     /* Its access to a port that is under way; 0 bytes: none. */
     struct { uint16_t port; uint8_t bytes; bool in; } port_access;
 
