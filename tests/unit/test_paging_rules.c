@@ -511,6 +511,54 @@ static void pdptes_are_checked_when_loaded(void **state)
     }
 }
 
+/* SDM vol. 3, 4.4.1: which changes of CR0 and CR4 load them anew. */
+static void pdptes_are_loaded_by_some_bits(void **state)
+{
+    static const struct { bool cr4; uint64_t bit; bool loads; } cases[] = {
+        { false, CR0_MP, false }, { false, CR0_EM, false }, { false, CR0_TS, false },
+        { false, CR0_NE, false }, { false, CR0_WP, false }, { false, CR0_AM, false },
+        { false, CR0_CD, true }, { false, CR0_CD | CR0_NW, true }, { true, CR4_VME, false },
+        { true, CR4_PVI, false }, { true, CR4_TSD, false }, { true, CR4_DE, false },
+        { true, CR4_PSE, true }, { true, CR4_MCE, false }, { true, CR4_PGE, true },
+        { true, CR4_PCE, false }, { true, CR4_OSFXSR, false }, { true, CR4_OSXMMEXCPT, false },
+        { true, CR4_UMIP, false }, { true, CR4_FSGSBASE, false }, { true, CR4_OSXSAVE, false },
+        { true, CR4_SMEP, true }, { true, CR4_SMAP, false }, { true, CR4_PKE, false },
+        { true, CR4_PKS, false }, { true, 0, false }, { false, 0, false },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    const uint64_t table = TABLES + 0x4020, old = (TABLES + 0x2000) | 1, new = (TABLES + 0x3000) | 1;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(cases) * 2; n++) {
+        bool back = n & 1; /* the bit is cleared */
+        uint64_t bit = cases[n / 2].bit;
+        use_model(b, "max");
+        bench_protected(b, 0);
+        s->efer = 0;
+        s->cr4 = CR4_PAE | (back && cases[n / 2].cr4 ? bit : 0);
+        s->cr0 |= back && !cases[n / 2].cr4 ? bit : 0;
+        for (unsigned i = 0; i < 4; i++)
+            bench_put(b, table + 8 * i, old, 8);
+        s->cr3 = table;
+        assert_int_equal(raised(b, control_write_cr0(b->cpu, s->cr0 | CR0_PG)), 0);
+        assert_int_equal(s->pdpte[3], old);
+        for (unsigned i = 0; i < 4; i++)
+            bench_put(b, table + 8 * i, new, 8);
+        int fault = cases[n / 2].cr4 ? control_write_cr4(b->cpu, s->cr4 ^ bit)
+                                     : control_write_cr0(b->cpu, s->cr0 ^ bit);
+        assert_int_equal(raised(b, fault), 0);
+        for (unsigned i = 0; i < 4; i++)
+            if (s->pdpte[i] != (cases[n / 2].loads ? new : old))
+                fail_msg("CR%u, bits %llx: entry %u is %llx", cases[n / 2].cr4 ? 4 : 0,
+                         (unsigned long long)bit, i, (unsigned long long)s->pdpte[i]);
+    }
+    use_model(b, "max"); /* not in long mode, nor without PAE */
+    s->pdpte[0] = 0x5555;
+    assert_int_equal(raised(b, control_write_cr4(b->cpu, s->cr4 | CR4_PGE)), 0);
+    assert_int_equal(raised(b, control_write_cr3(b->cpu, TABLES)), 0);
+    assert_int_equal(s->pdpte[0], 0x5555);
+}
+
 static void pages_lie_beyond_4_gib(void **state)
 {
     struct cpu_bench *b = *state;
@@ -583,6 +631,7 @@ int main(void)
         BENCH_TEST(pointers_are_masked),
         BENCH_TEST(compatibility_mode_wraps),
         BENCH_TEST(pdptes_are_checked_when_loaded),
+        BENCH_TEST(pdptes_are_loaded_by_some_bits),
         BENCH_TEST(pages_lie_beyond_4_gib),
         BENCH_TEST(smap_knows_implicit_accesses),
     };

@@ -280,6 +280,79 @@ static void debug_register_faults_in_order(void **state)
     }
 }
 
+/* LES and its kin: the offset in each width, all of the pointer within the limit,
+ * and nothing loaded by a fault. */
+static void far_pointers_by_width(void **state)
+{
+    static const struct { uint8_t seg, length; const char *code; } forms[] = {
+        { ES, 2, "\xc4\x0b" }, { DS, 2, "\xc5\x0b" }, { SS, 3, "\x0f\xb2\x0b" },
+        { FS, 3, "\x0f\xb4\x0b" }, { GS, 3, "\x0f\xb5\x0b" },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(forms) * 2 * 3; n++) {
+        unsigned seg = forms[n % 5].seg, bytes = n / 5 & 1 ? 2 : 4, what = n / 10;
+        char code[4] = { 0x66 };
+        memcpy(code + (bytes == 2), forms[n % 5].code, forms[n % 5].length);
+        cpu_reset(b->cpu);
+        bench_protected(b, 0);
+        bench_descriptor(b, SPARE, 0x2000, 0xfffff, RIGHTS_DATA32);
+        s->seg[DS].limit = AREA + bytes + 1 - (what == 1); /* what 1: the last byte is beyond it */
+        s->gpr[RBX] = AREA;
+        s->gpr[RCX] = 0x5555555555555555;
+        bench_put(b, AREA, 0x89abcdef, 4);
+        bench_put(b, AREA + bytes, what == 2 ? 0xfff8 : SPARE, 2);
+        unsigned result = execute(b, code, forms[n % 5].length + (bytes == 2));
+        assert_int_equal(result, what ? RAISED(GP) : 0);
+        if (what) {
+            assert_int_equal(s->gpr[RCX], 0x5555555555555555);
+            assert_int_equal(s->seg[seg].selector, DATA0);
+            assert_int_equal(bench_get(b, s->gpr[RSP], 4), what == 2 ? 0xfff8 : 0);
+            continue;
+        }
+        assert_int_equal(s->gpr[RCX], bytes == 2 ? 0x555555555555cdef : 0x89abcdef);
+        assert_int_equal(s->seg[seg].selector, SPARE);
+        assert_int_equal(s->seg[seg].base, 0x2000);
+        assert_int_equal(b->cpu->access[seg].base, 0x2000);
+        assert_int_equal(s->shadow_mov_ss, 0); /* LSS has no shadow */
+    }
+}
+
+/* POP and MOV of segment registers: what they read, and which has a shadow. */
+static void segment_registers_from_memory(void **state)
+{
+    static const struct { const char *code; uint8_t length, seg, bytes; bool shadow; } forms[] = {
+        { "\x07", 1, ES, 4, false }, { "\x17", 1, SS, 4, true }, { "\x1f", 1, DS, 4, false },
+        { "\x0f\xa1", 2, FS, 4, false }, { "\x0f\xa9", 2, GS, 4, false },
+        { "\x66\x07", 2, ES, 2, false }, { "\x66\x17", 2, SS, 2, true },
+        { "\x66\x0f\xa9", 3, GS, 2, false }, { "\x8e\x03", 2, ES, 0, false },
+        { "\x8e\x13", 2, SS, 0, true }, { "\x8e\x1b", 2, DS, 0, false }, { "\x8e\x23", 2, FS, 0, false },
+        { "\x8e\x2b", 2, GS, 0, false }, { "\x8e\xc0", 2, ES, 0, false }, { "\x8e\xd0", 2, SS, 0, true },
+        { "\x8e\xe8", 2, GS, 0, false },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(forms); i++) {
+        cpu_reset(b->cpu);
+        bench_protected(b, 0);
+        bench_descriptor(b, SPARE, 0, 0xfffff, RIGHTS_DATA32);
+        bench_put(b, AREA, 0xabcd0000 | SPARE, 4);
+        s->gpr[RBX] = AREA;
+        s->gpr[RAX] = 0x12340000 | SPARE;
+        if (forms[i].bytes)
+            s->gpr[RSP] = AREA;
+        uint64_t rsp = s->gpr[RSP];
+        assert_int_equal(execute(b, forms[i].code, forms[i].length), 0);
+        for (unsigned seg = 0; seg < SEGMENT_COUNT; seg++)
+            assert_int_equal(s->seg[seg].selector,
+                             seg == forms[i].seg ? SPARE : seg == CS ? CODE0 : DATA0);
+        assert_int_equal(s->gpr[RSP], rsp + forms[i].bytes);
+        assert_int_equal(s->shadow_mov_ss, forms[i].shadow);
+    }
+}
+
 /* Flags */
 
 static uint64_t draw(uint64_t *seed)
@@ -378,6 +451,8 @@ int main(void)
         BENCH_TEST(arpl_in_memory),
         BENCH_TEST(registers_move_by_width),
         BENCH_TEST(debug_register_faults_in_order),
+        BENCH_TEST(far_pointers_by_width),
+        BENCH_TEST(segment_registers_from_memory),
         BENCH_TEST(iret_changes_what_it_may),
         BENCH_TEST(interrupt_flag_by_privilege),
     };
