@@ -293,6 +293,42 @@ static void blocks_know_their_successors(void **state)
     assert_null(block_at(b, CODE + 4));
 }
 
+/* Blocks are spread over the hash table, so that they are found at once. */
+static void blocks_are_spread(void **state)
+{
+    struct cpu_bench *b = *state;
+    unsigned used = 0;
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < 500; i++) {
+        bench_put(b, 0x20000 + 0x123 * i, 0x90, 1);
+        run_at(b, 0x20000 + 0x123 * i, 1);
+    }
+    for (unsigned i = 0; i < 1u << 16; i++) /* as many as engine.c has buckets */
+        used += b->engine->buckets[i] != NULL;
+    assert_in_range(used, 480, 500);
+}
+
+/* Code where no memory is: #UD, be it all of an instruction or its second page. */
+static void devices_have_no_code(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_long(b, 0);
+    bench_put(b, TABLES + 0x2008, 0x200087, 8);
+    bench_gate64(b, VECTOR_UD, CODE64, 0x9000, 0, 0x8e);
+    bench_code(b, 0x1ffffe, "\x90\xb8", 2);
+    s->gpr[RIP] = 0x200010;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x9000);
+    assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x200010);
+    s->gpr[RIP] = 0x1ffffe;
+    cpu_run(b->cpu, 2);
+    assert_int_equal(s->gpr[RIP], 0x9000);
+    assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x1fffff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +337,8 @@ int main(void)
         BENCH_TEST(limits_do_not_slow_down),
         BENCH_TEST(tracking_ends),
         BENCH_TEST(blocks_know_their_successors),
+        BENCH_TEST(blocks_are_spread),
+        BENCH_TEST(devices_have_no_code),
         BENCH_TEST(tables_are_forgotten),
         BENCH_TEST(code_is_decoded_once),
         BENCH_TEST(crossing_code_belongs_to_both_pages),

@@ -230,6 +230,119 @@ static void devices_are_asked_in_pieces(void **state)
     }
 }
 
+/* Read-modify-write: one read and one write of a device; across pages both pieces;
+ * nothing at all if it may not be written. */
+static void devices_are_read_and_written(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    struct memory_modify modify;
+    uint32_t value;
+
+    bench_protected(b, 0);
+    cpu->bus.mmio_read = device_read;
+    cpu->bus.mmio_write = device_write;
+    access_count = 0;
+    assert_int_equal(memory_modify32(cpu, DS, 0x300004, &modify, &value), 0);
+    assert_int_equal(value, 0xb0a09084);
+    memory_modified32(cpu, &modify, 0x12345678);
+    assert_int_equal(access_count, 2);
+    assert_int_equal(accesses[0].address, 0x300004);
+    assert_false(accesses[0].write);
+    assert_int_equal(accesses[1].address, 0x300004);
+    assert_int_equal(accesses[1].value, 0x12345678);
+    assert_true(accesses[1].write);
+
+    bench_put(b, 0x1ffffe, 0xbbaa, 2); /* half memory, half device */
+    access_count = 0;
+    assert_int_equal(memory_modify32(cpu, DS, 0x1ffffe, &modify, &value), 0);
+    assert_int_equal(value, 0x9080bbaa);
+    memory_modified32(cpu, &modify, 0x12345678);
+    assert_int_equal(bench_get(b, 0x1ffffe, 2), 0x5678);
+    assert_int_equal(access_count, 2);
+    assert_int_equal(accesses[1].value, 0x1234);
+
+    access_count = 0;
+    cpu->s.seg[DS].attributes &= (uint16_t)~SEGMENT_WRITABLE;
+    cpu_update_segment(cpu, DS);
+    assert_int_equal(memory_modify32(cpu, DS, 0x300004, &modify, &value), CPU_FAULT);
+    assert_int_equal(cpu->exception.vector, VECTOR_GP);
+    assert_int_equal(access_count, 0);
+
+    for (unsigned i = 0; i < 2; i++) { /* plain memory, slow and fast */
+        bench_put(b, 0x14000, 0x11223344, 4);
+        assert_int_equal(memory_modify32(cpu, ES, 0x14000, &modify, &value), 0);
+        assert_int_equal(value, 0x11223344);
+        memory_modified32(cpu, &modify, 0x55667788);
+        assert_int_equal(bench_get(b, 0x14000, 4), 0x55667788);
+    }
+    assert_non_null(modify.host);
+}
+
+/* Probes touch nothing, and tell of the first fault. */
+static void probes_touch_nothing(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+
+    bench_long(b, 0);
+    cpu->bus.mmio_read = device_read;
+    cpu->bus.mmio_write = device_write;
+    access_count = 0;
+    bench_put(b, 0x1fff00, 0x5555, 8);
+    assert_int_equal(memory_probe_write(cpu, SEGMENT_FLAT, 0x1fff00, 0x100), 0);
+    assert_int_equal(memory_probe_read(cpu, SEGMENT_FLAT, 0x1fff00, 0x100), 0);
+    assert_int_equal(bench_get(b, 0x1fff00, 8), 0x5555);
+    assert_int_equal(memory_probe_write(cpu, SEGMENT_FLAT, 0x1fff01, 0x100), CPU_FAULT);
+    assert_int_equal(cpu->exception.vector, VECTOR_PF);
+    assert_int_equal(cpu->exception.error, 2);
+    assert_int_equal(cpu->exception.address, 0x200000);
+    assert_int_equal(memory_probe_read(cpu, SEGMENT_FLAT, 0x200000, 1), CPU_FAULT);
+    assert_int_equal(cpu->exception.error, 0);
+    bench_put(b, TABLES + 0x2008, 0x85, 8); /* 2 MiB and up: not writable, and no memory */
+    cpu->s.cr0 |= CR0_WP;
+    cpu_restored(cpu);
+    assert_int_equal(memory_probe_read(cpu, SEGMENT_FLAT, 0x1ffff8, 16), 0);
+    assert_int_equal(memory_probe_write(cpu, SEGMENT_FLAT, 0x1ffff8, 16), CPU_FAULT);
+    assert_int_equal(cpu->exception.error, 3);
+    assert_int_equal(access_count, 0);
+}
+
+/* The debugger's reads and writes: no side effects, whatever the rights. */
+static void the_debugger_leaves_no_trace(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    uint8_t bytes[32];
+
+    bench_long(b, 3);
+    bench_put(b, TABLES, (TABLES + 0x1000) | 1, 8); /* supervisor's, read-only, no A bits */
+    bench_put(b, TABLES + 0x1000, (TABLES + 0x2000) | 1, 8);
+    bench_put(b, TABLES + 0x2000, 0x81, 8);
+    cpu->bus.mmio_read = device_read;
+    access_count = 0;
+    bench_put(b, 0x14ff8, 0x1122334455667788, 8);
+    bench_put(b, 0x15000, 0x99aabbccddeeff00, 8);
+    assert_int_equal(memory_debug_read(cpu, 0x14ff8, bytes, 16), 16);
+    assert_int_equal(load64(bytes), 0x1122334455667788);
+    assert_int_equal(load64(bytes + 8), 0x99aabbccddeeff00);
+    assert_int_equal(memory_debug_write(cpu, 0x14ffc, "\1\2\3\4\5\6\7\10", 8), 8);
+    assert_int_equal(bench_get(b, 0x14ff8, 8), 0x0403020155667788);
+    assert_int_equal(bench_get(b, 0x15000, 8), 0x99aabbcc08070605);
+    assert_int_equal(memory_debug_read(cpu, 0x1ffff8, bytes, 32), 8);
+    assert_int_equal(memory_debug_write(cpu, 0x1ffff8, bytes, 32), 8);
+    assert_int_equal(memory_debug_read(cpu, 0x400000, bytes, 1), 0);
+    assert_int_equal(bench_get(b, TABLES, 8), (TABLES + 0x1000) | 1);
+    assert_int_equal(bench_get(b, TABLES + 0x2000, 8), 0x81);
+    assert_int_equal(cpu->tlbs[MMU_USER].empty & cpu->tlbs[MMU_SUPERVISOR].empty, 1);
+    bench_put(b, TABLES + 0x2008, 0x200081, 8); /* a device */
+    assert_int_equal(memory_debug_read(cpu, 0x1ffff8, bytes, 32), 8);
+    bench_put(b, TABLES + 0x2008, 0xffe00081, 8); /* ROM: read, not written */
+    assert_int_equal(memory_debug_read(cpu, 0x3ff000, bytes, 32), 32);
+    assert_int_equal(memory_debug_write(cpu, 0x3ff000, bytes, 32), 0);
+    assert_int_equal(access_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +350,9 @@ int main(void)
         cmocka_unit_test(writes_are_tracked),
         cmocka_unit_test(blocks_cross_pages),
         BENCH_TEST(devices_are_asked_in_pieces),
+        BENCH_TEST(devices_are_read_and_written),
+        BENCH_TEST(probes_touch_nothing),
+        BENCH_TEST(the_debugger_leaves_no_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,12 +143,36 @@ static void interrupts_may_go_away(void **state)
     assert_int_equal(b->cpu->s.gpr[RIP], 0x8001);
 }
 
+/* An exception's delivery ends the shadows: its handler can be interrupted at once. */
+static void exceptions_end_shadows(void **state)
+{
+    static const char *const codes[] = { "\xfb\x0f\x0b", "\x16\x17\x0f\x0b" }; /* STI, POP SS; UD2 */
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < 2; n++) {
+        prepare(b, n ? FLAG_SET : 0);
+        bench_gate(b, VECTOR_UD, CODE0, 0x9300, 0x8f);
+        bench_code(b, 0x8000, codes[n], 3 + n);
+        cpu_run(b->cpu, 1 + n);
+        assert_int_equal(s->shadow_sti + s->shadow_mov_ss, 1);
+        b->cpu->interrupt_line = true;
+        cpu_run(b->cpu, 1);
+        assert_int_equal(s->gpr[RIP], 0x9300);
+        assert_int_equal(s->shadow_sti + s->shadow_mov_ss, 0);
+        cpu_run(b->cpu, 1);
+        assert_int_equal(s->gpr[RIP], 0x9200);
+        assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0x9300);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(requests_by_priority),
         BENCH_TEST(vcpus_that_do_not_run),
         BENCH_TEST(interrupts_may_go_away),
+        BENCH_TEST(exceptions_end_shadows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
