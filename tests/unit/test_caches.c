@@ -293,6 +293,126 @@ static void blocks_know_their_successors(void **state)
     assert_null(block_at(b, CODE + 4));
 }
 
+/* A page's lines of 64 bytes: those with code, exactly. */
+static void lines_have_code(void **state)
+{
+    static const struct { unsigned at, to; } cases[] = { /* NOPs, then JMP: 2 bytes */
+        { 0, 0 }, { 0x3e, 0x3e }, { 0x3f, 0x3f }, { 0x100, 0x13d }, { 0x100, 0x13f }, { 0x140, 0x17e },
+        { 0xfc0, 0xffe }, { 0xfff - 40, 0xffd },
+    };
+    struct cpu_bench *b = *state;
+    const unsigned page = CODE >> 12;
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        unsigned first = cases[i].at / 64, last = (cases[i].to + 1) / 64;
+        engine_flush_blocks(b->engine);
+        for (unsigned at = 0; at < PAGE_BYTES; at++)
+            bench_put(b, CODE + at, 0x90, 1);
+        bench_put(b, CODE + cases[i].to, 0xfeeb, 2);
+        b->cpu->s.gpr[RIP] = CODE + cases[i].at;
+        cpu_run(b->cpu, 64);
+        uint64_t want = 0;
+        for (unsigned line = first; line <= last; line++)
+            want |= 1ull << line;
+        assert_true(b->engine->page_lines[page] == want);
+        if (first)
+            bench_put(b, CODE + 64 * first - 1, 0x90, 1);
+        if (last < 63)
+            bench_put(b, CODE + 64 * last + 64, 0x90, 1);
+        assert_true(b->engine->page_lines[page] == want);
+        bench_put(b, CODE + 64 * (i & 1 ? first : last) + 5, 0x90, 1);
+        assert_true(b->engine->page_lines[page] == 0);
+    }
+}
+
+/* What is dropped of a TLB: all of a span, in every slot, and nothing else. */
+static void spans_are_dropped(void **state)
+{
+    static struct tlb before, tlb;
+    uint64_t seed = 1, half = 1ull << 63;
+
+    (void)state;
+    for (unsigned n = 0; n < 3000; n++) {
+        memset(&tlb, 0xff, offsetof(struct tlb, used));
+        memset(tlb.used, 0, sizeof tlb.used);
+        uint64_t base = n & 1 ? half : 0;
+        for (unsigned i = 0; i < 60; i++) {
+            seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+            uint64_t page = (seed >> 30 & (i & 3 ? 0x1fff : 0xfffffff)) << 12 | (seed & 8 ? base ^ half : base);
+            struct tlb_entry *entry = &tlb.entry[tlb_slot(page)];
+            if (seed >> 60 & 1)
+                entry->read_tag = page;
+            else if (seed >> 61 & 1)
+                entry->read_tag = TLB_INVALID, entry->exec_tag = page;
+            else
+                entry->read_tag = entry->exec_tag = TLB_INVALID, entry->write_tag = page | TLB_TRACKED;
+            if (seed >> 62 & 1) {
+                tlb.code_linear[tlb_slot(page)] = page;
+                tlb.code_id[tlb_slot(page)] = i;
+            }
+            tlb_use(&tlb, page);
+        }
+        before = tlb;
+        uint64_t span = 1ull << (12 + n % 30), from = base | (seed >> 20 & 0x3ffffff000 & ~(span - 1));
+        tlb_drop_span(&tlb, from, span);
+        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+            bool goes = tlb_linear(&before.entry[i]) - from < span;
+            struct tlb_entry none = before.entry[i];
+            none.read_tag = none.write_tag = none.exec_tag = TLB_INVALID;
+            assert_memory_equal(&tlb.entry[i], goes ? &none : &before.entry[i], sizeof none);
+            bool code = before.code_linear[i] - from < span;
+            assert_true(tlb.code_linear[i] == (code ? TLB_INVALID : before.code_linear[i]));
+            assert_int_equal(tlb.code_id[i], code ? 0 : before.code_id[i]);
+        }
+    }
+}
+
+/* The second access of a kind does not walk: an A bit that is cleared behind the
+ * TLB's back would be set again. */
+static void walks_are_not_repeated(void **state)
+{
+    enum { READ, WRITE, FETCH, SYSTEM_READ, WRITE_AS, READ_AS, TRACKED_WRITE, MODIFY,
+           KINDS };
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+
+    for (unsigned n = 0; n < KINDS * 2; n++) {
+        unsigned kind = n / 2, cpl = n & 1 ? 3 : 0;
+        uint8_t *entry = physmem_host(&b->memory, (TABLES + 0x2000) >> 12);
+        bench_long(b, cpl);
+        if (kind == TRACKED_WRITE) {
+            assert_int_equal(memory_write8(cpu, SEGMENT_FLAT, PLACE, 1), 0);
+            physmem_flag(&b->memory, PLACE >> 12, PHYSMEM_CODE);
+            b->engine->page_lines[PLACE >> 12] = 1;
+        }
+        for (unsigned turn = 0; turn < 2; turn++) {
+            uint8_t byte = 0;
+            uint32_t page = 0, word;
+            struct memory_modify modify;
+            switch (kind) {
+            case READ: memory_read8(cpu, SEGMENT_FLAT, PLACE + 64, &byte); break;
+            case WRITE: case TRACKED_WRITE: memory_write8(cpu, SEGMENT_FLAT, PLACE + 64, 1); break;
+            case FETCH: mmu_fetch(cpu, PLACE, &page); break;
+            case SYSTEM_READ: memory_system_read(cpu, PLACE, &byte, 1); break;
+            case WRITE_AS: system_write_as(cpu, cpl, PLACE + 64, &byte, 1); break;
+            case READ_AS: system_read_as(cpu, cpl, PLACE, &byte, 1); break;
+            case MODIFY: memory_modify32(cpu, SEGMENT_FLAT, PLACE + 64, &modify, &word); break;
+            default: break;
+            }
+            if (kind == FETCH)
+                assert_int_equal(page, PLACE >> 12);
+            if (turn == 0) {
+                assert_true(entry[0] & 0x20);
+                entry[0] &= (uint8_t)~0x20;
+            } else if (entry[0] & 0x20) {
+                fail_msg("kind %u at privilege %u walks again", kind, cpl);
+            }
+        }
+        entry[0] = 0x87;
+    }
+}
+
 /* Blocks are spread over the hash table, so that they are found at once. */
 static void blocks_are_spread(void **state)
 {
@@ -337,6 +457,9 @@ int main(void)
         BENCH_TEST(limits_do_not_slow_down),
         BENCH_TEST(tracking_ends),
         BENCH_TEST(blocks_know_their_successors),
+        BENCH_TEST(lines_have_code),
+        BENCH_TEST(walks_are_not_repeated),
+        cmocka_unit_test(spans_are_dropped),
         BENCH_TEST(blocks_are_spread),
         BENCH_TEST(devices_have_no_code),
         BENCH_TEST(tables_are_forgotten),
