@@ -17,6 +17,8 @@
 #include "cpu/opcode.h"
 #include "util/assert.h"
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* The bytes of one instruction while they are read. Those behind the available
  * ones are whatever follows: that some were read is told by the position. */
 struct cursor {
@@ -178,30 +180,35 @@ void decoder_init(struct decoder *decoder, const struct cpu_model *model)
     }
 }
 
-/* Prefixes: 1; in 64-bit code REX: 2. */
-static const uint8_t prefix_class[256] = {
-    [0x26] = 1, [0x2e] = 1, [0x36] = 1, [0x3e] = 1, [0x40 ... 0x4f] = 2, [0x64 ... 0x67] = 1,
-    [0xf0] = 1, [0xf2] = 1, [0xf3] = 1,
+/* Bytes that are no opcode of the one-byte map. REX is none in 64-bit code only. */
+enum { BYTE_OPCODE_ONE, BYTE_LEGACY, BYTE_REX, BYTE_ESCAPE /* and VEX */ };
+static const uint8_t byte_class[256] = {
+    [0x26] = BYTE_LEGACY, [0x2e] = BYTE_LEGACY, [0x36] = BYTE_LEGACY, [0x3e] = BYTE_LEGACY,
+    [0x40 ... 0x4f] = BYTE_REX, [0x64 ... 0x67] = BYTE_LEGACY, [0xf0] = BYTE_LEGACY,
+    [0xf2] = BYTE_LEGACY, [0xf3] = BYTE_LEGACY, [0x0f] = BYTE_ESCAPE, [0xc4] = BYTE_ESCAPE,
+    [0xc5] = BYTE_ESCAPE,
 };
+
+static bool is_prefix(unsigned class) { return class == BYTE_LEGACY || class == BYTE_REX; }
 
 /* Reads prefixes; returns the first byte after them. */
 static uint8_t parse_prefixes(struct parse *parse)
 {
     for (;;) {
         uint8_t byte = next_byte(&parse->cursor);
-        unsigned class = prefix_class[byte];
-        if (class == 0 || exhausted(&parse->cursor))
+        unsigned class = byte_class[byte];
+        if (!is_prefix(class) || exhausted(&parse->cursor))
             return byte;
-        if (class == 2) {
+        if (class == BYTE_REX) {
             if (parse->code_bytes != 8)
                 return byte;
             parse->rex = byte;
             parse->prefixes |= PREFIX_REX;
             /* A REX that is not right before the opcode is ignored. */
-            unsigned after = prefix_class[parse->cursor.bytes[parse->cursor.position]];
-            if (after == 0)
+            unsigned after = byte_class[parse->cursor.bytes[parse->cursor.position]];
+            if (!is_prefix(after))
                 return next_byte(&parse->cursor);
-            if (after == 1) {
+            if (after == BYTE_LEGACY) {
                 parse->rex = 0;
                 parse->prefixes &= (uint8_t)~PREFIX_REX;
             }
@@ -285,7 +292,7 @@ static void parse_opcode(struct parse *parse)
 }
 
 /* The mandatory prefix and whether the code is 64-bit, as a number. */
-static unsigned situation(const struct parse *parse)
+static ALWAYS_INLINE unsigned situation(const struct parse *parse)
 {
     unsigned prefixes = parse->prefixes, now = parse->code_bytes == 8 ? 4 : 0;
     if (likely(!(prefixes & (PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND))))
@@ -329,7 +336,7 @@ static bool is_control_move(const struct parse *parse)
 }
 
 /* The first row that fits, plus 1, or 0. Reads ModRM when a candidate has one. */
-static unsigned find_row(const struct decoder *decoder, struct parse *parse)
+static ALWAYS_INLINE unsigned find_row(const struct decoder *decoder, struct parse *parse)
 {
     unsigned now = situation(parse), flags = 0;
     unsigned modrm = parse->cursor.bytes[parse->cursor.position];
@@ -374,7 +381,7 @@ static void parse_address16(struct parse *parse, struct insn *insn, unsigned *de
         insn->disp = (int64_t)next_signed(&parse->cursor, mod);
 }
 
-static void parse_address32(struct parse *parse, struct insn *insn, unsigned *default_segment)
+static ALWAYS_INLINE void parse_address32(struct parse *parse, struct insn *insn, unsigned *default_segment)
 {
     unsigned mod = parse->modrm >> 6, rm = parse->modrm & 7;
     unsigned rex_b = (parse->rex & 1) << 3, rex_x = (parse->rex & 2) << 2;
@@ -403,7 +410,7 @@ static void parse_address32(struct parse *parse, struct insn *insn, unsigned *de
         insn->disp = (int64_t)next_signed(&parse->cursor, 1);
 }
 
-static void parse_memory(struct parse *parse, unsigned flags, struct insn *insn)
+static ALWAYS_INLINE void parse_memory(struct parse *parse, unsigned flags, struct insn *insn)
 {
     unsigned segment = DS;
     insn->base = insn->index = REGISTER_ZERO;
@@ -424,7 +431,7 @@ static void parse_memory(struct parse *parse, unsigned flags, struct insn *insn)
     insn->address_shift = (uint8_t)(64 - 8 * parse->address_bytes);
 }
 
-static unsigned operand_bytes(const struct parse *parse, const struct opcode_row *row)
+static ALWAYS_INLINE unsigned operand_bytes(const struct parse *parse, const struct opcode_row *row)
 {
     bool prefix = parse->prefixes & PREFIX_OPERAND && !(row->attributes & NO_OSIZE);
     if (row->attributes & BYTE_OP)
@@ -449,7 +456,7 @@ static uint8_t byte_register(const struct parse *parse, unsigned number)
     return (uint8_t)(number * 8);
 }
 
-static void parse_registers(const struct parse *parse, unsigned flags, struct insn *insn)
+static ALWAYS_INLINE void parse_registers(const struct parse *parse, unsigned flags, struct insn *insn)
 {
     unsigned rex_r = (parse->rex & 4) << 1, rex_b = (parse->rex & 1) << 3;
     if (flags & HAS_MODRM) {
@@ -499,7 +506,7 @@ static void parse_other_immediates(struct parse *parse, const struct opcode_row 
     }
 }
 
-static void parse_immediates(struct parse *parse, unsigned kind, const struct opcode_row *row,
+static ALWAYS_INLINE void parse_immediates(struct parse *parse, unsigned kind, const struct opcode_row *row,
                              struct insn *insn)
 {
     if (kind == IMMEDIATE_BYTE)
@@ -546,7 +553,7 @@ static void make_special(struct insn *insn, const struct parse *parse, insn_hand
     insn->code_bytes = (uint8_t)parse->code_bytes;
 }
 
-static void copy_attributes(const struct parse *parse, const struct opcode_row *row,
+static ALWAYS_INLINE void copy_attributes(const struct parse *parse, const struct opcode_row *row,
                             struct insn *insn)
 {
     insn->attributes = (uint8_t)row->attributes;
@@ -554,6 +561,82 @@ static void copy_attributes(const struct parse *parse, const struct opcode_row *
         insn->attributes |= SETS_RIP | ENDS_BLOCK;
     if (insn->attributes & SETS_RIP)
         insn->attributes |= ENDS_BLOCK;
+}
+
+/* What comes behind prefixes and opcode. Inline, so that the common case folds to
+ * what it needs. */
+static ALWAYS_INLINE enum decode_result
+finish(const struct decoder *decoder, struct parse *parse, bool short_of_bytes, unsigned start,
+       struct insn *insn)
+{
+    unsigned found = exhausted(&parse->cursor) || parse->invalid ? 0 : find_row(decoder, parse);
+    const struct opcode_row *row = NULL;
+    insn_handler *handler = NULL;
+    if (likely(found != 0)) {
+        const struct candidate *candidate = &decoder->candidates[found - 1];
+        unsigned flags = candidate->flags;
+        row = &opcode_rows[found - 1];
+        memset(insn, 0, sizeof *insn);
+        insn->prefixes = parse->prefixes;
+        insn->operand_bytes = (uint8_t)operand_bytes(parse, row);
+        parse_memory(parse, flags, insn);
+        parse_registers(parse, flags, insn);
+        parse_immediates(parse, candidate->immediate, row, insn);
+        if (parse->vex)
+            parse_vex_operands(parse, row, insn);
+        unsigned column = (unsigned)__builtin_ctz(insn->operand_bytes);
+        handler = row->handler[flags & HAS_MODRM && parse->modrm < 0xc0][column];
+    }
+    if (unlikely(exhausted(&parse->cursor))) {
+        if (short_of_bytes)
+            return DECODE_SHORT;
+        make_special(insn, parse, exec_too_long, start);
+        return DECODE_OK;
+    }
+    if (unlikely(!handler || parse->invalid)
+        || (parse->prefixes & PREFIX_LOCK && !lock_allowed(parse, row))) {
+        make_special(insn, parse, exec_invalid, start);
+        return DECODE_OK;
+    }
+    insn->handler = handler;
+    insn->row = (uint16_t)(found - 1);
+    insn->length = (uint8_t)parse->cursor.position;
+    insn->end = (uint16_t)(start + insn->length);
+    if (insn->base == RIP)
+        insn->disp += insn->end;
+    insn->code_bytes = (uint8_t)parse->code_bytes;
+    insn->modrm = parse->modrm;
+    insn->rex = parse->rex;
+    insn->opcode = parse->opcode;
+    copy_attributes(parse, row, insn);
+    return DECODE_OK;
+}
+
+/* An instruction of 64-bit code with no prefix but REX, in the first two maps: false
+ * if it is something else. There are bytes enough. */
+static bool decode_plain(const struct decoder *decoder, const uint8_t *bytes, unsigned start,
+                         struct insn *insn)
+{
+    unsigned position = 1, opcode = bytes[0], rex = 0, map = MAP_ONE;
+    if (byte_class[opcode] == BYTE_REX) {
+        rex = opcode;
+        opcode = bytes[position++];
+    }
+    if (opcode == 0x0f) {
+        opcode = bytes[position++];
+        map = MAP_TWO;
+        if (opcode == 0x38 || opcode == 0x3a)
+            return false;
+    } else if (byte_class[opcode] != BYTE_OPCODE_ONE) {
+        return false;
+    }
+    struct parse parse = {
+        .cursor = { bytes, INSN_BYTES_MAXIMUM, position }, .code_bytes = 8, .address_bytes = 8,
+        .prefixes = rex ? PREFIX_REX : 0, .rex = (uint8_t)rex, .segment_override = -1,
+        .map = (uint8_t)map, .opcode = (uint8_t)opcode, .amd = decoder->amd,
+    };
+    finish(decoder, &parse, false, start, insn);
+    return true;
 }
 
 enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, const uint8_t *bytes,
@@ -564,6 +647,8 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
         memset(few, 0, sizeof few);
         memcpy(few, bytes, available);
         bytes = few;
+    } else if (code_bytes == 8 && decode_plain(decoder, bytes, start, insn)) {
+        return DECODE_OK;
     }
     struct parse parse = {
         .cursor = { bytes, available < INSN_BYTES_MAXIMUM ? available : INSN_BYTES_MAXIMUM, 0 },
@@ -572,47 +657,7 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
         .amd = decoder->amd,
     };
     parse_opcode(&parse);
-    unsigned found = exhausted(&parse.cursor) || parse.invalid ? 0 : find_row(decoder, &parse);
-    const struct opcode_row *row = NULL;
-    insn_handler *handler = NULL;
-    if (likely(found != 0)) {
-        const struct candidate *candidate = &decoder->candidates[found - 1];
-        unsigned flags = candidate->flags;
-        row = &opcode_rows[found - 1];
-        memset(insn, 0, sizeof *insn);
-        insn->prefixes = parse.prefixes;
-        insn->operand_bytes = (uint8_t)operand_bytes(&parse, row);
-        parse_memory(&parse, flags, insn);
-        parse_registers(&parse, flags, insn);
-        parse_immediates(&parse, candidate->immediate, row, insn);
-        if (parse.vex)
-            parse_vex_operands(&parse, row, insn);
-        unsigned column = (unsigned)__builtin_ctz(insn->operand_bytes);
-        handler = row->handler[flags & HAS_MODRM && parse.modrm < 0xc0][column];
-    }
-    if (unlikely(exhausted(&parse.cursor))) {
-        if (available < INSN_BYTES_MAXIMUM)
-            return DECODE_SHORT;
-        make_special(insn, &parse, exec_too_long, start);
-        return DECODE_OK;
-    }
-    if (unlikely(!handler || parse.invalid)
-        || (parse.prefixes & PREFIX_LOCK && !lock_allowed(&parse, row))) {
-        make_special(insn, &parse, exec_invalid, start);
-        return DECODE_OK;
-    }
-    insn->handler = handler;
-    insn->row = (uint16_t)(found - 1);
-    insn->length = (uint8_t)parse.cursor.position;
-    insn->end = (uint16_t)(start + insn->length);
-    if (insn->base == RIP)
-        insn->disp += insn->end;
-    insn->code_bytes = (uint8_t)code_bytes;
-    insn->modrm = parse.modrm;
-    insn->rex = parse.rex;
-    insn->opcode = parse.opcode;
-    copy_attributes(&parse, row, insn);
-    return DECODE_OK;
+    return finish(decoder, &parse, available < INSN_BYTES_MAXIMUM, start, insn);
 }
 
 /* Tells the user which bytes were not understood. */

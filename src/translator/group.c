@@ -200,7 +200,7 @@ static struct access_use use_of(const struct compile *c)
     const struct opcode_row *row = c->row;
     struct access_use use = { .alignment = 1, .registers = ALL_REGISTERS };
     bool memory = is_memory(insn, row);
-    if (x87_use(c, &use) || vector_use(c, &use) || avx_use(c, &use))
+    if (row->map == MAP_ONE ? x87_use(c, &use) : vector_use(c, &use) || avx_use(c, &use))
         return use;
     if (row->map == MAP_ONE) {
         use.bytes = memory ? one_byte_operand(insn, row->opcode, &use.write) : 0;
@@ -261,11 +261,11 @@ static void refer_stack(struct analysis *a, unsigned number, const struct insn *
 
 static void renew(struct analysis *a, unsigned written)
 {
-    for (unsigned i = 0; i < 16; i++)
-        if (written >> i & 1) {
-            a->value[i] = a->next_value++;
-            a->delta[i] = 0;
-        }
+    for (unsigned left = written & ALL_REGISTERS; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+        a->value[i] = a->next_value++;
+        a->delta[i] = 0;
+    }
 }
 
 /* to = from + delta */
