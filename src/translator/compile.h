@@ -145,11 +145,21 @@ struct flags_use {
     bool seen;             /* it may leave translated code or call a handler */
 };
 
+/* The same of all instructions of a row, as far as it can be said. */
+struct row_flags {
+    struct flags_use use;
+    bool counts;           /* reads and kills depend on a constant */
+    bool memory;           /* ModRM may name memory that is looked at */
+    bool one;              /* of the one-byte map */
+    uint8_t quiet_below;   /* in registers it neither leaves nor calls, with a lower extension */
+};
+
 struct compile {
     struct emitter e;
     struct translator *translator;
     struct translation *translation;
     const struct kind *kind;
+    const struct row_flags *row_flags; /* by row, and behind them for undefined instructions */
     unsigned index;           /* enum mmu_index; the last instruction may change it */
     unsigned part_count, count; /* blocks, instructions in all */
     bool left;                /* the code of the last instruction has gone elsewhere */
@@ -238,6 +248,8 @@ static inline unsigned need_after(const struct compile *c)
 
 /* flags.c */
 
+/* Fills what there is of each row. */
+void flags_learn(struct row_flags *rows);
 /* Fills `need` and `flags_use`; says whether a block looks at flags before it sets
  * them. */
 bool flags_analyse(struct compile *c);

@@ -86,34 +86,70 @@ static bool quiet_two(const struct opcode_row *row)
            || o == 0xc8;
 }
 
-static bool seen_at(const struct compile *c, unsigned number, const struct opcode_row *row)
+/* A row's instructions in registers are quiet if their opcode extension is less. */
+static unsigned quiet_below(const struct opcode_row *row)
+{
+    struct insn insn = { 0 };
+    unsigned extension = 0;
+    if (row->map == MAP_TWO)
+        return quiet_two(row) ? 8 : 0;
+    if (row->map != MAP_ONE)
+        return 0;
+    while (extension < 8 && quiet_one(row, &insn))
+        insn.modrm = (uint8_t)(++extension << 3);
+    return extension;
+}
+
+/* Shifts by a constant may be by 0. */
+static bool counts(const struct opcode_row *row)
+{
+    return is_shift(row) || (row->map == MAP_TWO && (row->opcode == 0xa4 || row->opcode == 0xac));
+}
+
+void flags_learn(struct row_flags *rows)
+{
+    for (unsigned i = 0; i <= opcode_row_count; i++) {
+        struct insn insn = { .row = (uint16_t)i };
+        const struct opcode_row *row = row_of(&insn);
+        bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
+        insn.attributes = (uint8_t)row->attributes;
+        rows[i] = (struct row_flags){
+            .use = { (uint16_t)flags_read(&insn, row), (uint16_t)flags_killed(&insn, row), false },
+            .counts = counts(row), .memory = row->modrm & MODRM_PRESENT && !lea,
+            .one = row->map == MAP_ONE, .quiet_below = (uint8_t)quiet_below(row),
+        };
+    }
+}
+
+static bool seen_at(const struct compile *c, unsigned number, const struct row_flags *row)
 {
     const struct insn *insn = c->insns[number];
     if (does_nothing(insn))
         return false;
-    bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
-    if (row->modrm & MODRM_PRESENT && insn->modrm < 0xc0 && !lea
-        && !access_is_member(&c->accesses, number, ACCESS_OPERAND))
+    if (row->memory && insn->modrm < 0xc0 && !access_is_member(&c->accesses, number, ACCESS_OPERAND))
         return true;
-    if (row->map == MAP_ONE)
-        return !quiet_one(row, insn) && !access_is_member(&c->accesses, number, ACCESS_STACK);
-    return row->map != MAP_TWO || !quiet_two(row);
+    bool quiet = (insn->modrm >> 3 & 7) < row->quiet_below;
+    return !quiet && !(row->one && access_is_member(&c->accesses, number, ACCESS_STACK));
 }
 
 bool flags_analyse(struct compile *c)
 {
-    c->need[c->count] = ALL;
+    unsigned need = c->need[c->count] = ALL;
     for (unsigned i = c->count; i-- > 0;) {
         const struct insn *insn = c->insns[i];
-        const struct opcode_row *row = row_of(insn);
-        struct flags_use use = { (uint16_t)flags_read(insn, row), (uint16_t)flags_killed(insn, row),
-                                 seen_at(c, i, row) };
-        unsigned need = (c->need[i + 1] & ~use.killed) | use.read;
-        bool leaves = insn->attributes & SETS_RIP;
+        const struct row_flags *row =
+            &c->row_flags[insn->row < opcode_row_count ? insn->row : opcode_row_count];
+        struct flags_use use = row->use;
+        if (row->counts) {
+            use.read = (uint16_t)flags_read(insn, row_of(insn));
+            use.killed = (uint16_t)flags_killed(insn, row_of(insn));
+        }
+        use.seen = seen_at(c, i, row);
+        need = insn->attributes & SETS_RIP || use.seen ? ALL : (need & ~use.killed) | use.read;
         c->flags_use[i] = use;
-        c->need[i] = (uint16_t)(leaves || use.seen ? ALL : need);
+        c->need[i] = (uint16_t)need;
     }
-    return c->need[0] != 0;
+    return need != 0;
 }
 
 static bool uses(const struct flags_state *f, unsigned written)

@@ -113,6 +113,7 @@ static void compile_begin(struct translator *t, struct compile *c, unsigned kind
     c->e = (struct emitter){ t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write, 0 };
     c->translator = t;
     c->kind = &t->kinds[kind];
+    c->row_flags = t->row_flags;
 }
 
 /* Compiles what `translation` says, from `block` on; false: it has to be plain. */
@@ -439,13 +440,15 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     t->edges = calloc(EDGES_MAXIMUM, sizeof *t->edges);
     t->sites = calloc(SITES_MAXIMUM, sizeof *t->sites);
     t->row_fallbacks = calloc(opcode_row_count, sizeof *t->row_fallbacks);
+    t->row_flags = calloc(opcode_row_count + 1, sizeof *t->row_flags);
     if (!t->pages || !t->page_buckets || !t->page_chains || !t->translations || !t->edges || !t->sites
-        || !t->row_fallbacks || !map_cache(t)) {
+        || !t->row_fallbacks || !t->row_flags || !map_cache(t)) {
         translator_destroy(t);
         return NULL;
     }
     translator_ask_host(t);
     pieces_make(t);
+    flags_learn(t->row_flags);
     engine->translator = (struct engine_translator){ t, run, page_stale, all_stale };
     engine_flush_blocks(engine);
     t->statistics.flushes = 0;
@@ -468,6 +471,7 @@ void translator_destroy(struct translator *t)
     free(t->edges);
     free(t->sites);
     free(t->row_fallbacks);
+    free(t->row_flags);
     watch_free(t);
     free(t);
 }
