@@ -1,46 +1,7 @@
 /* Passing an instruction with ModRM on to the host; see form.h. */
 #include "translator/form.h"
 
-/* A byte register as insn.h gives it. */
-static bool is_high(unsigned place) { return place & 1; }
-static unsigned byte_guest(unsigned place) { return place >> 3; }
-
-bool form_is_memory(const struct compile *c)
-{
-    return c->row->modrm & MODRM_PRESENT && c->insn->modrm < 0xc0;
-}
-
-
-struct place form_place(unsigned number, unsigned width, bool byte_form)
-{
-    if (width == 1 && byte_form)
-        return (struct place){ byte_guest(number), is_high(number) };
-    return (struct place){ number, false };
-}
-
-/* The host register for an operand; loads it into `scratch` if it is in memory. */
-unsigned form_enter(struct compile *c, unsigned guest, unsigned scratch, bool read, unsigned width)
-{
-    if (pinned(guest))
-        return host_of(guest);
-    if (read || width < 4)
-        emit_load(&c->e, 8, scratch, guest_operand(guest));
-    return scratch;
-}
-
-void form_leave(struct compile *c, unsigned guest, unsigned host)
-{
-    if (!pinned(guest))
-        emit_store(&c->e, 8, guest_operand(guest), host);
-}
-
-unsigned form_written(const struct form *shape, struct place reg, struct place rm, bool memory)
-{
-    return (shape->reg_written ? 1u << reg.guest : 0) | (shape->rm_written && !memory ? 1u << rm.guest : 0);
-}
-
-/* Emits it. Flags must have been prepared. False: no encoding for it. */
-bool form_emit(struct compile *c, const struct form *shape, struct place reg, struct place rm)
+void form_emit(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
     const struct insn *insn = c->insn;
     bool memory = form_is_memory(c);
@@ -72,27 +33,18 @@ bool form_emit(struct compile *c, const struct form *shape, struct place reg, st
         form_leave(c, reg.guest, host_reg);
     if (!memory && shape->rm_written)
         form_leave(c, rm.guest, host_rm);
-    return true;
 }
 
-/* Whether AH..BH can be encoded beside the other operand. */
-bool form_encodable(const struct compile *c, const struct form *shape, struct place reg, struct place rm)
+/* form_encodable, where one of them is AH..BH. */
+bool form_high_encodable(const struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
     bool memory = form_is_memory(c);
-    bool high = (!shape->no_reg && reg.high) || (!memory && rm.high);
-    if (!high)
-        return true;
     if (memory || c->insn->operand_bytes == 8)
         return false;
     bool reg_plain = shape->no_reg || reg.high
                      || (pinned(reg.guest) && host_of(reg.guest) < (shape->reg_width == 1 ? 4u : 8u));
     bool rm_plain = rm.high || (pinned(rm.guest) && host_of(rm.guest) < (shape->rm_width == 1 ? 4u : 8u));
     return reg_plain && rm_plain;
-}
-
-unsigned form_immediate_bytes(unsigned width)
-{
-    return width == 8 ? 4 : width;
 }
 
 struct host_operand form_source(struct compile *c, unsigned width)
@@ -110,15 +62,4 @@ struct host_operand form_source_kept(struct compile *c, unsigned width)
         return from;
     emit_store(&c->e, 8, IN_VCPU(translated.value), from.base);
     return IN_VCPU(translated.value);
-}
-
-void form_recipe(struct compile *c, enum recipe recipe, struct place a)
-{
-    struct flags_state *f = &c->flags;
-    if (a.high)
-        return;
-    f->recipe = (uint8_t)recipe;
-    f->width = c->insn->operand_bytes;
-    f->a_source = SOURCE_REGISTER;
-    f->a = (uint8_t)a.guest;
 }

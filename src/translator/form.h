@@ -24,20 +24,58 @@ struct place {
 };
 
 /* Whether the current instruction's r/m operand is in memory. */
-bool form_is_memory(const struct compile *c);
+static inline bool form_is_memory(const struct compile *c)
+{
+    return c->row->modrm & MODRM_PRESENT && c->insn->modrm < 0xc0;
+}
+
 /* The register operand `number` as insn.h gives it; `byte_form`: a place of a byte. */
-struct place form_place(unsigned number, unsigned width, bool byte_form);
+static inline struct place form_place(unsigned number, unsigned width, bool byte_form)
+{
+    if (width == 1 && byte_form)
+        return (struct place){ number >> 3, number & 1 };
+    return (struct place){ number, false };
+}
+
 /* Guest registers that are written, as a mask. */
-unsigned form_written(const struct form *form, struct place reg, struct place rm, bool memory);
+static inline unsigned form_written(const struct form *form, struct place reg, struct place rm, bool memory)
+{
+    return (form->reg_written ? 1u << reg.guest : 0) | (form->rm_written && !memory ? 1u << rm.guest : 0);
+}
+
 /* Whether AH..BH can be encoded beside the other operand. */
-bool form_encodable(const struct compile *c, const struct form *form, struct place reg, struct place rm);
+bool form_high_encodable(const struct compile *c, const struct form *form, struct place reg, struct place rm);
+static inline bool form_encodable(const struct compile *c, const struct form *form, struct place reg,
+                                  struct place rm)
+{
+    bool high = (!form->no_reg && reg.high) || (rm.high && !form_is_memory(c));
+    return !high || form_high_encodable(c, form, reg, rm);
+}
+
 /* Emits it; flags must have been prepared. */
-bool form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm);
+void form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm);
+
 /* The host register for an operand, loaded into `scratch` if it lives in memory
  * (and is read, or written in part); and back. */
-unsigned form_enter(struct compile *c, unsigned guest, unsigned scratch, bool read, unsigned width);
-void form_leave(struct compile *c, unsigned guest, unsigned host);
-unsigned form_immediate_bytes(unsigned width);
+static inline unsigned form_enter(struct compile *c, unsigned guest, unsigned scratch, bool read,
+                                  unsigned width)
+{
+    if (pinned(guest))
+        return host_of(guest);
+    if (read || width < 4)
+        emit_load(&c->e, 8, scratch, guest_operand(guest));
+    return scratch;
+}
+static inline void form_leave(struct compile *c, unsigned guest, unsigned host)
+{
+    if (!pinned(guest))
+        emit_store(&c->e, 8, guest_operand(guest), host);
+}
+
+static inline unsigned form_immediate_bytes(unsigned width)
+{
+    return width == 8 ? 4 : width;
+}
 
 /* The r/m operand to read from: the guest register, or SCRATCH, loaded from memory;
  * `_kept`: then in translated.value, so that SCRATCH is free. */
@@ -45,7 +83,16 @@ struct host_operand form_source(struct compile *c, unsigned width);
 struct host_operand form_source_kept(struct compile *c, unsigned width);
 
 /* A recipe whose first operand is the register `a`. */
-void form_recipe(struct compile *c, enum recipe recipe, struct place a);
+static inline void form_recipe(struct compile *c, enum recipe recipe, struct place a)
+{
+    struct flags_state *f = &c->flags;
+    if (a.high)
+        return;
+    f->recipe = (uint8_t)recipe;
+    f->width = c->insn->operand_bytes;
+    f->a_source = SOURCE_REGISTER;
+    f->a = (uint8_t)a.guest;
+}
 
 /* Emits an instruction that leaves the flags alone, with all that belongs to it. */
 bool form_move(struct compile *c, const struct form *form, bool byte_reg, bool byte_rm);
