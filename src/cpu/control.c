@@ -58,7 +58,6 @@ int control_write_cr0(struct cpu *cpu, uint64_t value)
     if (changed & (CR0_PG | CR0_PE | CR0_WP)) {
         mmu_flush(cpu);
         cpu_update_mode(cpu);
-        cpu_refetch(cpu);
     }
     cpu_end_block(cpu);
     return 0;
@@ -140,10 +139,8 @@ int control_write_cr4(struct cpu *cpu, uint64_t value)
     if (pdptes)
         TRY_FAULT(mmu_load_pdptes(cpu, s->cr3));
     s->cr4 = value;
-    if ((changed & paging) || pdptes) {
+    if ((changed & paging) || pdptes)
         mmu_flush(cpu);
-        cpu_refetch(cpu);
-    }
     cpu_end_block(cpu);
     return 0;
 }
@@ -162,10 +159,8 @@ int control_write_efer(struct cpu *cpu, uint64_t value)
     if ((changed & EFER_LME) && (s->cr0 & CR0_PG))
         return cpu_raise_gp0(cpu);
     s->efer = value;
-    if (changed & EFER_NXE) {
+    if (changed & EFER_NXE)
         mmu_flush(cpu);
-        cpu_refetch(cpu);
-    }
     return 0;
 }
 
@@ -308,10 +303,8 @@ int exec_invpcid(struct cpu *cpu, const struct insn *insn)
 /* The keys' rights are part of what the TLB has decided. */
 static void keys_changed(struct cpu *cpu, uint64_t enabled_by)
 {
-    if (!(cpu->s.cr4 & enabled_by))
-        return;
-    mmu_flush(cpu);
-    cpu_refetch(cpu);
+    if (cpu->s.cr4 & enabled_by)
+        mmu_flush(cpu);
 }
 
 void control_set_pkru(struct cpu *cpu, uint32_t value)

@@ -392,7 +392,6 @@ static enum next_step take_request(struct cpu *cpu)
     if (s->smi_pending && !s->smm && !inhibited) {
         cpu->remaining--;
         cpu_enter_smm(cpu);
-        cpu->fetch_linear = TLB_INVALID;
         return STEP_AGAIN;
     }
     if (s->pending_debug && !s->shadow_mov_ss) {

@@ -51,7 +51,6 @@ static int enter_real(struct cpu *cpu, const struct event *event)
     segment_load_real(cpu, CS, load16(entry + 2));
     cpu->s.gpr[RIP] = load16(entry);
     cpu_update_mode(cpu);
-    cpu_refetch(cpu);
     return 0;
 }
 
@@ -282,7 +281,6 @@ static int enter_redirected(struct cpu *cpu, const struct event *event)
     cpu->s.rflags &= ~(interrupts | FLAG_TF | FLAG_RF);
     segment_load_real(cpu, CS, load16(entry + 2));
     cpu->s.gpr[RIP] = load16(entry);
-    cpu_refetch(cpu);
     return 0;
 }
 

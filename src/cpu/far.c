@@ -49,7 +49,6 @@ static int transfer_real(struct cpu *cpu, const struct transfer *transfer)
     segment_load_real(cpu, CS, transfer->selector);
     cpu->s.gpr[RIP] = transfer->offset;
     cpu_update_mode(cpu);
-    cpu_refetch(cpu);
     return 0;
 }
 

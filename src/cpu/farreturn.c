@@ -77,7 +77,6 @@ static int return_real(struct cpu *cpu, struct far_return *r)
         cpu_events_unmasked(cpu);
     }
     cpu_update_mode(cpu);
-    cpu_refetch(cpu);
     return 0;
 }
 

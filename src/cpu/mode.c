@@ -95,6 +95,5 @@ void cpu_restored(struct cpu *cpu)
     flags_put(cpu, cpu->s.rflags);
     cpu_update_mode(cpu);
     mmu_flush(cpu);
-    cpu->fetch_linear = TLB_INVALID;
     cpu->attention = true;
 }

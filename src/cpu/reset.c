@@ -128,6 +128,5 @@ void cpu_startup(struct cpu *cpu, uint8_t vector)
     s->gpr[RIP] = 0;
     s->activity = CPU_RUNNING;
     cpu_update_mode(cpu);
-    cpu->fetch_linear = TLB_INVALID;
     cpu->attention = true;
 }

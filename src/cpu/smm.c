@@ -275,7 +275,6 @@ void cpu_enter_smm(struct cpu *cpu)
                                    data | SEGMENT_CODE };
     mmu_flush(cpu);
     cpu_update_mode(cpu);
-    cpu_refetch(cpu);
 }
 
 /* Whether control registers of the map go together. */
@@ -372,7 +371,6 @@ int exec_rsm(struct cpu *cpu, const struct insn *insn)
     s->smm_debug = 0;
     mmu_flush(cpu);
     cpu_update_mode(cpu);
-    cpu_refetch(cpu);
     cpu_attention(cpu);
     return 0;
 }

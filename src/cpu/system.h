@@ -108,7 +108,8 @@ static inline void cpu_events_unmasked(struct cpu *cpu)
         cpu_attention(cpu);
 }
 
-/* After CS, CPL or paging changed: code must be fetched anew. */
+/* After CPL or CR3 changed: whether this page's code may be fetched is to be found
+ * out anew. (mmu_flush does it, too.) */
 static inline void cpu_refetch(struct cpu *cpu)
 {
     cpu->fetch_linear = TLB_INVALID;

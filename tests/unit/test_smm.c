@@ -321,6 +321,69 @@ static void map_32(void **state)
     assert_memory_equal(s, &before, sizeof before);
 }
 
+/* Paging ends with the entry and begins again with RSM: what was translated before
+ * is void, though the linear addresses are the same. */
+static void translations_change(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    uint8_t byte;
+
+    bench_long(b, 0);
+    bench_put(b, TABLES + 0x2000, (TABLES + 0x3000) | 7, 8);
+    for (unsigned i = 0; i < 512; i++)
+        bench_put(b, TABLES + 0x3000 + 8 * i, (i == 0x38 ? 0x50 : i) << 12 | 7, 8);
+    bench_code(b, 0x38000, RSM, 2);
+    bench_code(b, 0x50000, "\x90\x90\x90\xf4", 4);
+    s->gpr[RIP] = 0x38000;
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x38001);
+    assert_int_equal(memory_read8(b->cpu, SEGMENT_FLAT, 0x38003, &byte), 0);
+    assert_int_equal(byte, 0xf4);
+    s->smi_pending = 1;
+    cpu_run(b->cpu, 1);
+    assert_true(s->smm);
+    assert_int_equal(memory_read8(b->cpu, DS, 0x38000, &byte), 0);
+    assert_int_equal(byte, 0x0f);
+    leave(b);
+    assert_int_equal(s->gpr[RIP], 0x38001);
+    assert_int_equal(memory_read8(b->cpu, SEGMENT_FLAT, 0x38003, &byte), 0);
+    assert_int_equal(byte, 0xf4);
+    cpu_run(b->cpu, 1);
+    assert_int_equal(s->gpr[RIP], 0x38002);
+}
+
+static uint64_t device(void *context, struct cpu *cpu, uint64_t address, unsigned bytes)
+{
+    (void)context, (void)cpu, (void)address, (void)bytes;
+    return 0x99;
+}
+
+/* The same of SMRAM, where no control register changes. */
+static void smram_is_gone_after_rsm(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    uint8_t byte;
+
+    for (unsigned page = PHYSMEM_SMRAM_FIRST; page < PHYSMEM_SMRAM_END; page++)
+        physmem_map_low(&b->memory, page, PHYSMEM_MMIO, PHYSMEM_MMIO);
+    b->memory.smram = PHYSMEM_SMRAM_ALL;
+    physmem_remapped(&b->memory);
+    b->cpu->bus.mmio_read = device;
+    *physmem_host(&b->memory, 0xa0) = 0x55;
+    s->seg[FS].base = 0xa0000;
+    cpu_restored(b->cpu);
+    assert_int_equal(memory_read8(b->cpu, FS, 0, &byte), 0);
+    assert_int_equal(byte, 0x99);
+    enter(b);
+    assert_int_equal(memory_read8(b->cpu, FS, 0xa0000, &byte), 0);
+    assert_int_equal(byte, 0x55);
+    leave(b);
+    assert_int_equal(memory_read8(b->cpu, FS, 0, &byte), 0);
+    assert_int_equal(byte, 0x99);
+}
+
 /* What the handler begins with. (SDM vol. 3, table 32-4) */
 static void handlers_begin_alike(void **state)
 {
@@ -435,7 +498,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(round_trip_64), BENCH_TEST(map_64), BENCH_TEST(round_trip_32),
-        BENCH_TEST(map_32), BENCH_TEST(handlers_begin_alike), BENCH_TEST(what_rsm_returns_to),
+        BENCH_TEST(map_32), BENCH_TEST(handlers_begin_alike), BENCH_TEST(translations_change),
+        BENCH_TEST(smram_is_gone_after_rsm), BENCH_TEST(what_rsm_returns_to),
         BENCH_TEST(restarts_of_port_instructions),
         BENCH_TEST(what_rsm_refuses),
         BENCH_TEST(halt_restart), BENCH_TEST(what_comes_first), BENCH_TEST(odd_base),
