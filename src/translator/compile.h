@@ -274,7 +274,6 @@ void flags_load_carry(struct compile *c);
 
 #include "translator/memory.h"
 
-
 /* stack.c: rSP, as wide as the stack is, becomes `from` + distance. */
 void stack_move(struct compile *c, unsigned from, int32_t distance);
 
@@ -285,7 +284,6 @@ bool lower_vector(struct compile *c);
 bool lower_mxcsr(struct compile *c, bool load);
 bool lower_avx(struct compile *c);
 bool lower_x87(struct compile *c);
-
 bool lower_branch(struct compile *c);
 /* strings.c: a repeated string instruction */
 bool lower_repeated(struct compile *c);
@@ -303,7 +301,6 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip);
 
 /* A jump out of the middle of the chain. */
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target);
-
 /* The jump whose displacement is at `from`, before the current instruction has done
  * anything, goes to a plain translation from there on. */
 void compile_plain_exit(struct compile *c, uint8_t *from);
