@@ -53,6 +53,14 @@ sequences:
     mov rbx, [rsi+8]
     mov rdx, [rsi+16]
     hlt
+    sequence base_that_moves
+    mov rax, [rdi]
+    sub rdi, 8
+    mov [rdi], rax
+    lea rbx, [rdi+32]
+    movaps xmm0, [rbx+8]
+    movaps [rbx-24], xmm0
+    hlt
     sequence store
     mov [rdi], rax
     hlt
