@@ -39,6 +39,7 @@ static const struct vcpu_field vcpu_fields[] = {
     FIELD("fip", s.fip), FIELD("fdp", s.fdp), FIELD("mxcsr", s.mxcsr), ARRAY("vector", s.vector),
     FIELD("remaining", remaining), ARRAY("access", access), FIELD("tlb_version", tlb_version),
     FIELD("t.flags", translated.flags), FIELD("t.flags_fixup", translated.flags_fixup),
+    FIELD("t.bad_target", translated.bad_target),
     FIELD("t.operand", translated.operand), FIELD("t.carry", translated.carry),
     FIELD("t.edge", translated.edge), FIELD("t.value", translated.value), ARRAY("t.kept", translated.kept),
     ARRAY("t.addend", translated.addend), FIELD("t.vectors", translated.vectors),

@@ -19,7 +19,7 @@ static uint32_t add_site(struct compile *c, unsigned insn, uint8_t load, bool lo
     const struct part *part = &c->parts[c->part_of[insn]];
     t->sites[t->site_count] = (struct site){
         c->translation, part->block, part->rip, (uint16_t)(insn - part->before),
-        (uint16_t)(c->count - part->before), load, lowered,
+        (uint16_t)(c->count - part->before), load, lowered, c->flags.deferred,
     };
     return t->site_count++;
 }
@@ -27,7 +27,7 @@ static uint32_t add_site(struct compile *c, unsigned insn, uint8_t load, bool lo
 void compile_call(struct compile *c, const uint8_t *piece)
 {
     struct emitter *e = &c->e;
-    if (c->need[c->number])
+    if (c->need[c->number] && !c->flags.deferred)
         flags_save(c, &c->flags);
     block_store_fip(c, &c->fip);
     c->fip.any = false;
@@ -45,6 +45,8 @@ void compile_fallback(struct compile *c)
 
 void compile_fixup(struct compile *c)
 {
+    if (c->flags.deferred)
+        return;
     if (!c->flags.home && c->flags.recipe == RECIPE_NONE)
         flags_save(c, &c->flags);
     uint32_t edge = c->flags.home ? 0 : c->translator->edge_count + c->edge_count;
@@ -108,6 +110,7 @@ void compile_indirect(struct compile *c)
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), TRANSLATED_JUMPS - 1);
     emit_load(e, 4, SCRATCH2, jump_table(c));
     emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
+    add_edge(c, NULL, 0, true, false);
 }
 
 /* Entry for indirect jumps: is this the block at the address, and the page
@@ -126,10 +129,15 @@ static void compile_checks(struct compile *c)
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
     block_compare_page(e, c->translation, false);
     emit_jump_if(e, CONDITION_NE, c->translator->miss);
-    if (!c->translation->second_id)
+    if (c->translation->second_id) {
+        block_compare_page(e, c->translation, true);
+        emit_jump_if(e, CONDITION_NE, c->translator->miss);
+    }
+    if (c->translation->flags_demand != FLAGS_READ)
         return;
-    block_compare_page(e, c->translation, true);
-    emit_jump_if(e, CONDITION_NE, c->translator->miss);
+    emit_alu_constant(e, ALU_CMP, 4, IN_VCPU(translated.flags_fixup), 0);
+    emit_bytes(e, 0x0574, 2); /* JE over the next */
+    emit_call(e, c->translator->settle);
 }
 
 void block_store_rip(struct compile *c, uint64_t rip)
@@ -170,7 +178,7 @@ static void compile_budget_stub(struct compile *c, uint8_t *from)
 static void slow_call(struct compile *c, const struct slow_path *slow, const uint8_t *piece)
 {
     c->flags = slow->before;
-    if (slow->needed)
+    if (slow->needed && !c->flags.deferred)
         flags_save(c, &c->flags);
     block_store_fip(c, &slow->fip);
     emit_constant(&c->e, SCRATCH, add_site(c, slow->insn, slow->load, true));
@@ -220,8 +228,13 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
 {
     struct emitter *e = &c->e;
     compile_unit_paths(c, slow);
-    if (!slow->from[0])
+    if (slow->bad_target) {
+        emit_address(e, slow->bad_target, e->at);
+        if (slow->undo)
+            emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -slow->undo));
+    } else if (!slow->from[0]) {
         return;
+    }
     for (unsigned i = 0; slow->from[i]; i++)
         emit_patch(slow->from[i], e->at);
     const struct translator *t = c->translator;
@@ -260,8 +273,11 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
         edge->known[0] = c->translation->id;
         edge->known[1] = c->translation->second_id;
     }
+    t->edge_count++;
+    if (!from->from)
+        return;
     emit_patch(from->from, e->at);
-    emit_constant(e, SCRATCH, EDGE_LIVE | t->edge_count++);
+    emit_constant(e, SCRATCH, EDGE_LIVE | (t->edge_count - 1));
     emit_jump(e, t->leave_link);
 }
 
@@ -312,7 +328,7 @@ void block_compile(struct compile *c)
     struct emitter *e = &c->e;
     struct translation *translation = c->translation;
     groups_find(c);
-    translation->looks_at_flags = flags_analyse(c);
+    translation->flags_demand = (uint8_t)flags_analyse(c);
     translation->checked = e->at;
     bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */
     watch_mark(c, PART_CHECKS, 0);
@@ -322,7 +338,9 @@ void block_compile(struct compile *c)
     watch_mark(c, PART_ENTRY, 0);
     emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);
     uint8_t *budget = emit_jump_if(e, CONDITION_S, NULL);
-    c->flags = variant ? translation->in : (struct flags_state){ .home = translation->looks_at_flags };
+    unsigned demand = translation->flags_demand;
+    c->flags = variant ? translation->in
+                       : (struct flags_state){ .home = demand == FLAGS_READ, .deferred = demand == FLAGS_SEEN };
     compile_parts(c);
     for (unsigned i = 0; i < c->slow_count; i++) {
         watch_mark(c, PART_SLOW, c->slow[i].insn);

@@ -66,10 +66,14 @@ static bool lower_conditional(struct compile *c)
     return true;
 }
 
-void branch_check_target(struct compile *c)
+void branch_check_target(struct compile *c, int32_t undo)
 {
     struct emitter *e = &c->e;
     uint32_t limit = c->kind->cs_limit;
+    if (c->kind->code_bytes == 8 && undo >= 0) {
+        memory_bad_target(c, undo);
+        return;
+    }
     if (c->kind->code_bytes == 8) {
         emit_load(e, 8, SCRATCH2, operand_register(SCRATCH));
         emit_instruction(e, OP1(0xc1), 8, 7, operand_register(SCRATCH2)); /* SAR */
@@ -132,12 +136,13 @@ static bool lower_call(struct compile *c)
 
 static bool lower_return(struct compile *c, bool release)
 {
-    flags_save(c, &c->flags);
+    flags_defer(c);
     flags_prepare(c, 1u << RSP, true);
     int32_t width = c->insn->operand_bytes;
+    int32_t up = width + (release ? (int32_t)(c->insn->imm & 0xffff) : 0);
     load_target(c, memory_stack(c, RSP, 0, (unsigned)width, false));
-    branch_check_target(c);
-    stack_move(c, RSP, width + (release ? (int32_t)(c->insn->imm & 0xffff) : 0));
+    branch_check_target(c, up);
+    stack_move(c, RSP, up);
     compile_fixup(c);
     compile_indirect(c);
     return true;
@@ -150,7 +155,7 @@ static bool lower_indirect(struct compile *c, bool call)
     bool memory = insn->modrm < 0xc0;
     if (!memory && insn->rm == RSP)
         return false;
-    flags_save(c, &c->flags);
+    flags_defer(c);
     flags_prepare(c, call ? 1u << RSP : 0, true);
     if (memory)
         memory_load(c, insn->operand_bytes);
@@ -158,7 +163,7 @@ static bool lower_indirect(struct compile *c, bool call)
         load_target(c, guest_operand(insn->rm));
     if (memory && call)
         emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
-    branch_check_target(c);
+    branch_check_target(c, call ? -1 : 0);
     if (call) {
         push_return(c);
         load_target(c, memory ? IN_VCPU(translated.value) : guest_operand(insn->rm));

@@ -23,6 +23,7 @@
 #include "cpu/engine.h"
 #include "cpu/opcode.h"
 #include "translator/emit.h"
+#include "translator/flags.h"
 #include "translator/group.h"
 
 #define SCRATCH HOST_R11
@@ -31,52 +32,6 @@
 #define VCPU HOST_RSP
 
 #define IN_VCPU(field) operand_memory(VCPU, (int32_t)offsetof(struct cpu, field))
-
-/* What host flags lack against our definition of the guest's, where the manual
- * leaves them undefined. */
-enum flags_fix {
-    FIX_NONE,
-    FIX_AF,     /* AF is to be 0 */
-    FIX_AF_OF,  /* AF and OF are to be 0 */
-    FIX_LEFT,   /* AF 0, OF = SF xor CF */
-    FIX_PRODUCT /* AF 0; SF, ZF, PF of register `a` */
-};
-
-/* How flags can be computed again by code that runs before their operands are
- * overwritten. */
-enum recipe {
-    RECIPE_NONE,
-    RECIPE_COMPARE,  /* a cmp b */
-    RECIPE_TEST,     /* a test b */
-    RECIPE_RESULT,   /* of AND, OR, XOR: a test a */
-    RECIPE_ADDED,    /* a is the sum of something and b */
-    RECIPE_SUBTRACTED,
-    RECIPE_INCREMENTED, /* a was incremented; CF is in `carry` */
-    RECIPE_DECREMENTED,
-    RECIPE_SHIFTED,  /* `operand` was shifted as opcode extension `op` says by b */
-    RECIPE_NEGATED,  /* a is 0 - something */
-    RECIPE_MULTIPLIED, /* `operand` by b */
-    RECIPE_ZERO,     /* as after XOR of a register with itself */
-};
-
-/* SOURCE_OPERAND: translated.operand. SOURCE_KEPT: translated.kept, where the
- * register's value went before it was overwritten. */
-enum source { SOURCE_REGISTER, SOURCE_CONSTANT, SOURCE_OPERAND, SOURCE_KEPT };
-
-/* Where the guest's arithmetic flags are. Several may hold at once; none: they
- * are dead. */
-struct flags_state {
-    bool live;      /* in the host's flags, but for `fix` */
-    bool home;      /* in translated.flags */
-    uint8_t fix;    /* enum flags_fix, of the live ones and of those the recipe makes */
-    uint8_t recipe; /* enum recipe */
-    uint8_t width;
-    uint8_t a_source, a; /* guest register; SOURCE_KEPT: number in translated.kept */
-    uint8_t b_source, b;
-    uint8_t op;
-    uint8_t product;     /* FIX_PRODUCT: guest register with the low half */
-    int32_t constant;
-};
 
 /* The x87 instruction pointer that a lowered instruction did not store yet. */
 struct pending_fip {
@@ -95,6 +50,8 @@ struct slow_path {
     uint8_t *vectors_from, *vectors_resume; /* XMM registers are to be loaded */
     uint8_t *wide_from, *wide_resume;       /* YMM registers */
     uint8_t *x87_from, *x87_resume;         /* the same of the x87's state */
+    uint8_t *bad_target; /* where the address of this path is to be written, for a time ... */
+    int32_t undo;        /* ... when RSP is this much too high */
     uint8_t *refused;    /* jump to where the handler does it, and the interpreter goes on */
     struct pending_fip fip; /* to be stored before anything looks */
     struct flags_state before, after;
@@ -187,7 +144,7 @@ struct compile {
     uint8_t addend;           /* number + 1 of the group whose addend came into SCRATCH2 last */
     struct slow_path slow[2 * INSNS_MAXIMUM];
     struct compile_edge {
-        uint8_t *from;     /* displacement of the jump */
+        uint8_t *from;     /* displacement of the jump; NULL: an indirect one */
         struct flags_state flags;
         uint64_t target;
         bool checked, plain;
@@ -246,32 +203,6 @@ static inline unsigned need_after(const struct compile *c)
     return c->need[c->number + 1];
 }
 
-/* flags.c */
-
-/* Fills what there is of each row. */
-void flags_learn(struct row_flags *rows);
-/* Fills `need` and `flags_use`; says whether a block looks at flags before it sets
- * them. */
-bool flags_analyse(struct compile *c);
-
-/* Before the current instruction's code: sees to it that flags which someone
- * needs later are not lost when it overwrites guest registers (a mask) and, if
- * `clobbers`, the host's flags. */
-void flags_prepare(struct compile *c, unsigned written, bool clobbers);
-/* After it: recipes with overwritten registers are void. */
-void flags_overwritten(struct compile *c, unsigned written);
-/* The host's flags were used for something else. */
-void flags_clobbered(struct compile *c);
-/* All six are in the host's flags now and nowhere else. */
-void flags_set(struct compile *c, enum flags_fix fix);
-/* Makes them right in the host's flags (as far as `mask` asks) or at home. Both
- * use the scratch registers; flags_save spoils the host's flags unless
- * fix is FIX_NONE. */
-void flags_load(struct compile *c, unsigned mask);
-void flags_save(struct compile *c, struct flags_state *flags);
-/* CF alone into the host's flags; the others become undefined. */
-void flags_load_carry(struct compile *c);
-
 #include "translator/memory.h"
 
 /* stack.c: rSP, as wide as the stack is, becomes `from` + distance. */
@@ -307,7 +238,8 @@ void compile_plain_exit(struct compile *c, uint8_t *from);
 
 /* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);
-/* Jumps to the block at the offset in SCRATCH (which CS has). Flags are at home. */
+/* Jumps to the block at the offset in SCRATCH, after flags_defer. CS has the offset,
+ * or memory_bad_target was called. */
 void compile_indirect(struct compile *c);
 /* Calls a piece that runs the current instruction's handler; flags are at home then. */
 void compile_call(struct compile *c, const uint8_t *piece);

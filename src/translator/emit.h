@@ -101,6 +101,13 @@ void emit_alu(struct emitter *e, enum alu alu, unsigned width, unsigned reg, str
 void emit_alu_constant(struct emitter *e, enum alu alu, unsigned width, struct host_operand rm, int32_t value);
 void emit_test(struct emitter *e, unsigned width, struct host_operand rm, unsigned reg);
 
+/* Writes where `code` runs to the last four bytes of an instruction, at `at`. */
+static inline void emit_address(const struct emitter *e, uint8_t *at, const uint8_t *code)
+{
+    uint32_t address = (uint32_t)(uintptr_t)(code + e->delta);
+    memcpy(at, &address, 4);
+}
+
 /* Jumps with a 32-bit displacement. They return the place of the displacement,
  * for emit_patch; `target` is where the code is written, NULL: not yet known. */
 uint8_t *emit_jump(struct emitter *e, const uint8_t *target);

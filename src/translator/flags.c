@@ -4,7 +4,7 @@
  * those; a recipe computes them again from operands that are still there; only
  * where neither holds are they saved. (docs/how-it-works.md)
  */
-#include "translator/compile.h"
+#include "translator/internal.h"
 
 #define ALL F_ARITH
 #define HOME IN_VCPU(translated.flags)
@@ -132,7 +132,21 @@ static bool seen_at(const struct compile *c, unsigned number, const struct row_f
     return !quiet && !(row->one && access_is_member(&c->accesses, number, ACCESS_STACK));
 }
 
-bool flags_analyse(struct compile *c)
+/* Whether an instruction wants flags that none before it set, or lets some pass. */
+static bool reads_first(const struct compile *c)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        if (c->flags_use[i].read)
+            return true;
+        if (c->flags_use[i].killed == ALL)
+            return false;
+        if (c->flags_use[i].killed || row_of(c->insns[i])->flags_written & ALL)
+            return true;
+    }
+    return false;
+}
+
+enum flags_demand flags_analyse(struct compile *c)
 {
     unsigned need = c->need[c->count] = ALL;
     for (unsigned i = c->count; i-- > 0;) {
@@ -149,7 +163,7 @@ bool flags_analyse(struct compile *c)
         c->flags_use[i] = use;
         c->need[i] = (uint16_t)need;
     }
-    return need != 0;
+    return !need ? FLAGS_UNSEEN : reads_first(c) ? FLAGS_READ : FLAGS_SEEN;
 }
 
 static bool uses(const struct flags_state *f, unsigned written)
@@ -198,6 +212,8 @@ void flags_prepare(struct compile *c, unsigned written, bool clobbers)
     struct flags_state *f = &c->flags;
     const struct flags_use *use = &c->flags_use[c->number];
     bool live = f->live && !clobbers;
+    if (f->deferred)
+        return;
     if (f->home) {
         f->live = live;
         return;
@@ -368,6 +384,11 @@ static void store_host_flags(struct compile *c, const struct flags_state *f)
 
 void flags_save(struct compile *c, struct flags_state *f)
 {
+    if (f->deferred) {
+        emit_call(&c->e, c->translator->settle);
+        *f = (struct flags_state){ .home = true };
+        return;
+    }
     if (f->home || (!f->live && f->recipe == RECIPE_NONE))
         return;
     if (!f->live)
@@ -375,6 +396,22 @@ void flags_save(struct compile *c, struct flags_state *f)
     store_host_flags(c, f);
     f->home = true;
     f->live = f->fix == FIX_NONE;
+}
+
+bool flags_in_memory(const struct flags_state *f)
+{
+    return f->fix != FIX_PRODUCT && !uses(f, ~0u);
+}
+
+void flags_defer(struct compile *c)
+{
+    struct flags_state *f = &c->flags;
+    if (f->home || f->deferred)
+        return;
+    if (f->recipe == RECIPE_NONE || f->fix == FIX_PRODUCT)
+        flags_save(c, f);
+    else if (uses(f, ~0u))
+        keep_operands(c, f, ~0u);
 }
 
 /* Flags that a fix changes. */
@@ -405,6 +442,8 @@ static void load_home(struct compile *c)
 void flags_load(struct compile *c, unsigned mask)
 {
     struct flags_state *f = &c->flags;
+    if (f->deferred)
+        flags_save(c, f);
     if (mask & fixed_flags(f->fix) && (f->live || !f->home)) {
         flags_save(c, f);
         load_home(c);
@@ -425,6 +464,8 @@ void flags_load_carry(struct compile *c)
     struct flags_state *f = &c->flags;
     if (f->live)
         return;
+    if (f->deferred)
+        flags_save(c, f);
     if (f->home) {
         emit_instruction(&c->e, OP2(0xba), 4, 4, HOME); /* BT */
         emit_bytes(&c->e, 8, 1);

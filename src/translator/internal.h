@@ -42,11 +42,11 @@ struct translation {
     uint16_t kind;
     uint8_t index;
     uint8_t count;          /* instructions that it is charged for */
-    bool looks_at_flags;
+    uint8_t flags_demand;   /* enum flags_demand */
     bool plain;             /* without groups */
 };
 
-/* A direct jump of a translation. */
+/* A direct jump of a translation; or only flags that one was left with. */
 struct edge {
     uint64_t target;        /* RIP */
     uint8_t *from;          /* displacement to patch */
@@ -72,6 +72,7 @@ struct site {
     uint16_t charged;       /* instructions from the block's first on */
     uint8_t load;           /* only loads so many bytes */
     bool lowered;           /* a slow path, not a fallback */
+    bool deferred;          /* the flags are */
 };
 
 /* Reasons to leave, as the code returns them. LEAVE_JUMP, of a piece's function: does
@@ -86,7 +87,7 @@ struct translator {
     uint8_t *at;            /* next free byte, in `write` */
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
-    uint8_t *enter, *leave_check, *leave_entry, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
+    uint8_t *enter, *settle, *leave_check, *leave_entry, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
             *vectors, *wide, *x87, *miss;
     uint32_t threshold;
     uint32_t next_id;
@@ -134,6 +135,8 @@ uint64_t translator_search(struct cpu *cpu, struct translator *translator, uint3
 /* RIP and the flags where the edge's jump found no code; `left`: its number, and
  * EDGE_LIVE. */
 void settle_edge(struct cpu *cpu, struct translator *translator, uint32_t left);
+/* Flags that are deferred come home. */
+void settle_deferred(struct cpu *cpu, struct translator *translator);
 /* At the entry of the translation in translated.edge, which did not fit into the slice. */
 void settle_entry(struct cpu *cpu, struct translator *translator);
 

@@ -18,7 +18,8 @@ static struct slow_path *slow_path(struct compile *c)
             return last;
     }
     struct slow_path *slow = &c->slow[c->slow_count++];
-    slow->from[0] = slow->resume = slow->vectors_from = slow->wide_from = slow->x87_from = slow->refused = NULL;
+    slow->from[0] = slow->resume = slow->vectors_from = slow->wide_from = slow->x87_from = NULL;
+    slow->refused = slow->bad_target = NULL;
     slow->insn = (uint16_t)c->number;
     slow->load = 0;
     slow->needed = c->need[c->number] != 0;
@@ -397,6 +398,14 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
         memory_look_up(c, host_of(base), disp, bytes, write, 1);
     }
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
+}
+
+void memory_bad_target(struct compile *c, int32_t undo)
+{
+    struct slow_path *slow = slow_path(c);
+    emit_store_constant(&c->e, 8, IN_VCPU(translated.bad_target), 0);
+    slow->bad_target = c->e.at - 4;
+    slow->undo = undo;
 }
 
 void memory_leave_if(struct compile *c, enum condition condition)

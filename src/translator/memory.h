@@ -35,6 +35,9 @@ void memory_need_x87(struct compile *c);
 void memory_refuse_if(struct compile *c, enum condition condition);
 /* Jumps to the slow path that runs the whole instruction. */
 void memory_leave_if(struct compile *c, enum condition condition);
+/* Has the slow path run the whole instruction also if its indirect jump turns out to
+ * go to an address that is not canonical; RSP is `undo` too high by then. */
+void memory_bad_target(struct compile *c, int32_t undo);
 /* Loads the memory operand, zero-extended, into SCRATCH. Its slow path goes on
  * right behind. */
 void memory_load(struct compile *c, unsigned bytes);

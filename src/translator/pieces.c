@@ -69,6 +69,19 @@ static const struct insn *block_watch(const struct block *block)
     return block->insns + block->count + 1;
 }
 
+static void settle_site(struct cpu *cpu, struct translator *t, const struct site *site)
+{
+    if (site->deferred)
+        settle_deferred(cpu, t);
+}
+
+static uint64_t call_settle(struct cpu *cpu, struct translator *t, uint32_t number)
+{
+    (void)number;
+    settle_deferred(cpu, t);
+    return LEAVE_NOT;
+}
+
 /* The vCPU as the interpreter has it while the site's instruction runs. */
 static void enter_handler(struct cpu *cpu, const struct site *site)
 {
@@ -92,6 +105,7 @@ static uint64_t go_on(struct cpu *cpu, struct translator *t, uint64_t reason)
     cpu->translated.value = cpu->translated.jumps[cpu->tlb - cpu->tlbs][translator_jump_slot(target)];
     cpu->translated.target = kind_target(t, kind, target);
     cpu->translated.flags_fixup = 0;
+    cpu->translated.bad_target = 0;
     cpu->translated.vectors = cpu->translated.x87 = 0; /* a piece stored them */
     return LEAVE_JUMP;
 }
@@ -116,6 +130,7 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
+    settle_site(cpu, t, site);
     enter_handler(cpu, site);
     uint32_t version = cpu->tlb_version;
     bool flags = flags_used(insn);
@@ -150,6 +165,7 @@ static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct sit
     count_call(t, site, insn);
     uint64_t start = site->rip + insn->end - insn->length;
     bool plain;
+    settle_site(cpu, t, site);
     enter_handler(cpu, site);
     pieces_flags_from_home(cpu);
     for (;;) {
@@ -194,6 +210,7 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     const struct block *block = site->block;
     const struct insn *insn = &block->insns[site->insn];
     count_call(t, site, insn);
+    settle_site(cpu, t, site);
     enter_handler(cpu, site);
     uint64_t address = insn_address(cpu, insn);
     pieces_flags_from_home(cpu);
@@ -593,6 +610,7 @@ void pieces_make(struct translator *t)
     search_piece(&e, t, LEAVE_MISS);
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
     t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
+    t->settle = call_piece(&e, t, (uintptr_t)call_settle, PIECE_AGAIN);
     t->vectors = vectors_piece(&e);
     t->wide = wide_piece(&e);
     t->x87 = x87_piece(&e);

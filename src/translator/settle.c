@@ -99,11 +99,13 @@ static void settle_live(struct cpu *cpu, const struct flags_state *f)
     cpu->translated.flags = host;
 }
 
-static void settle_flags(struct cpu *cpu, const struct flags_state *f, bool live)
+static void settle_flags(struct cpu *cpu, struct translator *t, const struct flags_state *f, bool live)
 {
     if (f->home)
         return;
-    if (live && f->live) {
+    if (f->deferred) {
+        settle_deferred(cpu, t);
+    } else if (live && f->live) {
         settle_live(cpu, f);
     } else if (f->recipe != RECIPE_NONE) {
         cook(cpu, f);
@@ -111,11 +113,19 @@ static void settle_flags(struct cpu *cpu, const struct flags_state *f, bool live
     }
 }
 
+void settle_deferred(struct cpu *cpu, struct translator *t)
+{
+    uint32_t fixup = cpu->translated.flags_fixup;
+    cpu->translated.flags_fixup = 0;
+    if (fixup)
+        settle_flags(cpu, t, &t->edges[fixup].flags, false);
+}
+
 void settle_edge(struct cpu *cpu, struct translator *t, uint32_t left)
 {
     const struct edge *edge = &t->edges[left & ~EDGE_LIVE];
     cpu->s.gpr[RIP] = edge->target;
-    settle_flags(cpu, &edge->flags, left & EDGE_LIVE);
+    settle_flags(cpu, t, &edge->flags, left & EDGE_LIVE);
 }
 
 void settle_entry(struct cpu *cpu, struct translator *t)
@@ -124,7 +134,7 @@ void settle_entry(struct cpu *cpu, struct translator *t)
     cpu->remaining += translation->count;
     cpu->s.gpr[RIP] = translation->rip;
     if (translation->in.recipe != RECIPE_NONE)
-        settle_flags(cpu, &translation->in, false);
-    else if (!translation->looks_at_flags && cpu->translated.flags_fixup)
-        settle_flags(cpu, &t->edges[cpu->translated.flags_fixup].flags, false);
+        settle_flags(cpu, t, &translation->in, false);
+    else if (translation->flags_demand != FLAGS_READ)
+        settle_deferred(cpu, t);
 }

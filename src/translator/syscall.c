@@ -108,6 +108,13 @@ static void need_enabled(struct compile *c)
     memory_leave_if(c, CONDITION_E);
 }
 
+/* Also to an address that is not canonical: the fetch there faults. */
+static void system_jump(struct compile *c)
+{
+    emit_store_constant(&c->e, 8, IN_VCPU(translated.bad_target), 0);
+    compile_indirect(c);
+}
+
 bool lower_system_call(struct compile *c)
 {
     struct emitter *e = &c->e;
@@ -139,7 +146,7 @@ bool lower_system_call(struct compile *c)
     flags_overwritten(c, 1u << RCX | 1u << R11);
     compile_fixup(c);
     emit_load(e, 8, SCRATCH, IN_VCPU(s.lstar));
-    compile_indirect(c);
+    system_jump(c);
     return true;
 }
 
@@ -157,7 +164,7 @@ static void check_return(struct compile *c, bool amd)
     if (amd)
         return;
     emit_load(e, 8, SCRATCH, guest_operand(RCX));
-    branch_check_target(c);
+    branch_check_target(c, -1);
 }
 
 bool lower_system_return(struct compile *c)
@@ -186,6 +193,6 @@ bool lower_system_return(struct compile *c)
     enter_privilege(c, 3, MMU_USER);
     compile_fixup(c);
     emit_load(e, 8, SCRATCH, guest_operand(RCX));
-    compile_indirect(c);
+    system_jump(c);
     return true;
 }

@@ -17,7 +17,8 @@ bool lower_system_call(struct compile *c);
 bool lower_system_return(struct compile *c);
 
 /* branch.c: the target in SCRATCH: the slow path if CS does not have it. Spoils
- * SCRATCH2. */
-void branch_check_target(struct compile *c);
+ * SCRATCH2. In 64-bit code that can wait until no translation is found there, if all
+ * that there is to undo is that RSP went up by `undo`; else `undo` is negative. */
+void branch_check_target(struct compile *c, int32_t undo);
 
 #endif

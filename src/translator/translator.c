@@ -15,6 +15,7 @@
 
 #include "cpu/fp.h"
 #include "cpu/memory.h"
+#include "cpu/system.h"
 #include "translator/internal.h"
 #include "util/assert.h"
 
@@ -103,7 +104,7 @@ static bool full(const struct translator *t)
 {
     return t->at + 3 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count + 2 > PAGES_MAXIMUM
            || t->translation_count + 2 > TRANSLATIONS_MAXIMUM
-           || t->edge_count + 2 * EDGES_OF_TRANSLATION > EDGES_MAXIMUM
+           || t->edge_count + 2 * EDGES_OF_TRANSLATION + 1 > EDGES_MAXIMUM
            || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
 }
 
@@ -235,6 +236,16 @@ static void checked_jump(struct translator *t, struct compile *c, const struct e
     emit_jump(e, t->leave_link);
 }
 
+/* For a target that lets the flags wait: they are to be made out of memory. */
+static void defer_for(struct translator *t, struct compile *c)
+{
+    flags_defer(c);
+    uint32_t fixup = c->flags.home ? 0 : t->edge_count++;
+    if (fixup)
+        t->edges[fixup] = (struct edge){ .flags = c->flags };
+    emit_store_constant(&c->e, 4, IN_VCPU(translated.flags_fixup), (int32_t)fixup);
+}
+
 /* Makes the jump go to its target directly from now on. */
 static void link_edge(struct translator *t, struct edge *edge, struct block *block, struct translation *to)
 {
@@ -242,23 +253,28 @@ static void link_edge(struct translator *t, struct edge *edge, struct block *blo
         return;
     edge->linked = to;
     t->statistics.links++;
-    bool save = to->looks_at_flags && !edge->flags.home;
+    const struct flags_state *flags = &edge->flags;
+    bool made = !flags->home && !flags->deferred; /* by a recipe */
+    bool save = to->flags_demand == FLAGS_READ && !flags->home;
+    bool defer = to->flags_demand == FLAGS_SEEN && made && !flags_in_memory(flags);
     bool check = !is_known(edge, to->id) || (to->second_id && !is_known(edge, to->second_id));
-    if (!save && !check) {
+    if (!save && !defer && !check) {
         emit_patch(edge->from, to->entry);
         return;
     }
-    bool loops = edge->backward && !check && edge->flags.recipe != RECIPE_NONE;
-    const struct translation *other = loops ? variant(t, block, to, &edge->flags) : NULL;
+    bool loops = edge->backward && !check && flags->recipe != RECIPE_NONE;
+    const struct translation *other = loops ? variant(t, block, to, flags) : NULL;
     if (other) {
         emit_patch(edge->from, other->entry);
         return;
     }
     struct compile c;
     compile_begin(t, &c, to->kind);
-    c.flags = edge->flags;
-    if (save || edge->flags.recipe == RECIPE_NONE) /* for the target, or where a failed check leads */
+    c.flags = *flags;
+    if (save)
         flags_save(&c, &c.flags);
+    if (defer)
+        defer_for(t, &c);
     if (check)
         checked_jump(t, &c, edge, to);
     else
@@ -323,6 +339,11 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
     uint32_t edge = left & ~EDGE_LIVE;
     if (edge)
         settle_edge(cpu, t, left);
+    else if (unlikely(cpu->code_bytes == 8 && !cpu_canonical(cpu, cpu->s.gpr[RIP]))
+             && cpu->translated.bad_target)
+        return cpu->translated.bad_target;
+    else
+        settle_deferred(cpu, t);
     cpu->translated.edge = edge;
     uint64_t rip = cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump comes with more */
     t->statistics.lookups[edge != 0]++;

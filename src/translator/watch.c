@@ -49,6 +49,7 @@ void watch_tell(const struct compile *c)
     if (!t->watch)
         return;
     const struct translated_name names[] = {
+        { "settle", translator_running(t, t->settle) },
         { "leave", translator_running(t, t->leave_check) }, { "leave_to_link", translator_running(t, t->leave_link) },
         { "leave_entry", translator_running(t, t->leave_entry) },
         { "fallback", translator_running(t, t->fallback) }, { "slow", translator_running(t, t->slow) },

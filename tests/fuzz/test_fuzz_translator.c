@@ -453,6 +453,52 @@ static void put_self_write(struct program *p)
     put8(p, 0x90);
 }
 
+/* op r64, constant */
+static void put_constant(struct program *p, unsigned opcode, unsigned extension, unsigned reg, uint32_t value)
+{
+    put8(p, 0x48 | reg >> 3);
+    put8(p, opcode);
+    put8(p, 0xc0 | extension << 3 | (reg & 7));
+    put32(p, value);
+}
+
+/* JMP, CALL or RET to what follows, a few bytes further on, or to no canonical
+ * address. The flags come from a register that is another then; memory that may
+ * fault shows them. */
+static void put_indirect(struct program *p)
+{
+    unsigned reg = any_register(p), flags = any_register(p), low = reg & 7;
+    unsigned kind = fuzz_below(&p->fuzz, 5), count = 2 + (kind > 1) + 2 * (kind == 3) + (kind == 2);
+    put8(p, 0x48 | reg >> 3 << 2); /* LEA of RIP + ... */
+    put8(p, 0x8d);
+    put8(p, low << 3 | 5);
+    put32(p, (kind < 2 ? 3 : count + 1) + 7 + (fuzz_one_in(&p->fuzz, 4) ? fuzz_below(&p->fuzz, 20) : 0));
+    put_constant(p, 0x81, FUZZ_PICK(&p->fuzz, ((const uint8_t[]){ 0, 1, 4, 5, 6, 7 })), flags,
+                 (uint32_t)fuzz_next(&p->fuzz));
+    if (fuzz_one_in(&p->fuzz, 8)) { /* BTS */
+        put8(p, 0x48 | reg >> 3);
+        put(p, "\x0f\xba", 2);
+        put8(p, 0xe8 | low);
+        put8(p, 47 + fuzz_below(&p->fuzz, 16));
+    }
+    put8(p, 0x40 | reg >> 3);
+    if (kind < 2) { /* JMP, CALL */
+        put8(p, 0xff);
+        put8(p, (kind ? 0xe0 : 0xd0) | low);
+    } else {
+        put8(p, 0x50 | low); /* PUSH */
+        if (kind == 2)
+            put(p, "\xff\x24\x24", 3); /* JMP [RSP] */
+        else if (kind == 3)
+            put(p, "\xc2\x08\x00", 3); /* RET 8 */
+        else
+            put8(p, 0xc3);
+    }
+    put_constant(p, 0xc7, 0, flags, (uint32_t)fuzz_next(&p->fuzz));
+    put(p, "\x48\x8b\x04\x25", 4); /* MOV RAX, [...] */
+    put32(p, data_address(p));
+}
+
 /* A page of the code goes or comes back, forbids execution, or is another one. */
 static void put_remap(struct program *p, const uint8_t *start)
 {
@@ -486,6 +532,8 @@ static void put_piece(struct program *p, uint8_t *start)
             put_remap(p, start);
         else if (kind < 12)
             put_chain(p);
+        else if (kind == 12 && fuzz_one_in(&p->fuzz, 2))
+            put_indirect(p);
         else if (kind == 12)
             fuzz_one_in(&p->fuzz, 2) ? put_base(p, any_register(p)) : put_bit_string(p);
         else if (kind == 39)
