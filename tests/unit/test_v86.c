@@ -261,20 +261,28 @@ static void alignment_comes_behind_gp_and_before_pf(void **state)
     assert_int_equal(b->cpu->s.gpr[RIP], 0xa000);
 }
 
+/* Each offset, by the size of what is popped; privilege 0 may do it. */
 static void misaligned_iret_of_a_program_is_a_fault(void **state)
 {
+    static const char *const codes[] = { "\x66\xcf", "\xcf", "\x48\xcf" };
     struct cpu_bench *b = *state;
     struct cpu_state *s = &b->cpu->s;
 
-    bench_long(b, 3);
-    bench_gate64(b, VECTOR_AC, CODE64, 0x9000, 0, 0x8e);
-    bench_code(b, 0x8000, "\x48\xcf", 2);
-    s->cr0 |= CR0_AM;
-    s->rflags = FLAG_1 | FLAG_AC;
-    s->gpr[RSP] = 0x5004;
-    cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
-    assert_int_equal(s->gpr[RIP], 0x9000);
+    for (unsigned n = 0; n < 3 * 8 * 2; n++) {
+        unsigned size = 2u << n / 16, offset = n & 7, cpl = n & 8 ? 0 : 3;
+        const uint64_t frame[] = { 0x8100, cpl ? CODE64_3 : CODE64, FLAG_1, 0x4000, cpl ? DATA3 : DATA64 };
+        bench_long(b, cpl);
+        bench_gate64(b, VECTOR_AC, CODE64, 0x9000, 0, 0x8e);
+        bench_code(b, 0x8000, codes[n / 16], 2);
+        for (unsigned i = 0; i < 5; i++)
+            bench_put(b, 0x5000 + offset + size * i, frame[i], size);
+        s->cr0 |= CR0_AM;
+        s->rflags = FLAG_1 | FLAG_AC;
+        s->gpr[RSP] = 0x5000 + offset;
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, 1);
+        assert_int_equal(s->gpr[RIP], cpl && offset % size ? 0x9000 : 0x8100);
+    }
 }
 
 static void popf_starts_the_checks(void **state)
