@@ -566,6 +566,46 @@ static void inner_stacks_by_the_limit_of_the_tss(void **state)
     }
 }
 
+/* An inner stack without room for all that is pushed: #SS with its selector. One
+ * that is misaligned is none of the program's alignment checks. */
+static void inner_stacks_without_room(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < 3 * 3 * 2 * 2; n++) {
+        unsigned cpl = n % 3, way = n / 3 % 3, missing = n / 9 & 1; /* ways: INT, interrupt, CALL */
+        bool aligned = n / 18;
+        unsigned bytes = way == 2 ? 16 : 20, top = 0x4800 + !aligned;
+        enter(b, false, 3);
+        s->cr0 |= CR0_AM;
+        s->rflags |= FLAG_AC;
+        bench_descriptor(b, SPARE, 0, 0xfffff, RIGHTS_CODE32 | cpl << 5);
+        bench_descriptor(b, TARGET, 0, top - bytes - 1 + missing, 0x97 | SEGMENT_DB | cpl << 5);
+        bench_put(b, TSS + 4 + 8 * cpl, top, 4);
+        bench_put(b, TSS + 8 + 8 * cpl, TARGET | cpl, 4);
+        bench_gate(b, 0x40, SPARE, 0xc000, 0xee);
+        bench_put(b, GDT + GATE, 0xc000 | SPARE << 16 | 0xecull << 40, 8);
+        bench_code(b, 0x8000, way == 2 ? "\x9a\0\0\0\0\x68\0" : "\xcd\x40", way == 2 ? 7 : 2);
+        bench_descriptor(b, NEW_TASK, 0, 0xfffff, RIGHTS_CODE32 | 0x60); /* #SS on the stack of now */
+        bench_gate(b, VECTOR_SS, NEW_TASK | 3, HANDLER + 16 * VECTOR_SS, 0x8e);
+        cpu_restored(b->cpu);
+        if (way == 1)
+            cpu_deliver_interrupt(b->cpu, 0x40);
+        else
+            cpu_run(b->cpu, 1);
+        if (missing) {
+            assert_int_equal(s->gpr[RIP], HANDLER + 16 * VECTOR_SS);
+            assert_int_equal(bench_get(b, s->gpr[RSP], 4), TARGET | (way == 1));
+            assert_int_equal(s->gpr[RSP], STACK - 16);
+        } else {
+            assert_int_equal(s->gpr[RIP], 0xc000);
+            assert_int_equal(s->cpl, cpl);
+            assert_int_equal(s->gpr[RSP], top - bytes);
+        }
+    }
+}
+
 /* What a task switch demands of both TSSs. */
 static void task_switches_by_limit(void **state)
 {
@@ -665,6 +705,7 @@ int main(void)
         BENCH_TEST(descriptors_by_the_limit_of_their_table),
         BENCH_TEST(without_local_table),
         BENCH_TEST(inner_stacks_by_the_limit_of_the_tss),
+        BENCH_TEST(inner_stacks_without_room),
         BENCH_TEST(task_switches_by_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
