@@ -309,9 +309,12 @@ def main():
         sys.exit(f"{failed[0]} fails without a fault:\n{failed[1]}")
     sources, baseline = read_sources(options.only), objects()
     rng = random.Random(options.seed)
-    planted, survivors = 0, []
+    planted, survivors, drawn = 0, [], set()
     while planted < options.count:
         name, number, kind, new = draw(sources, rng)
+        if (name, number, new) in drawn:
+            continue
+        drawn.add((name, number, new))
         started = time.monotonic()
         caught = plant(options, name, number, new, sources, baseline)
         if caught is None:

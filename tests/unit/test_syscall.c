@@ -324,6 +324,42 @@ static void bases_by_width(void **state)
     }
 }
 
+static int acknowledge(void *context, struct cpu *cpu)
+{
+    (void)context;
+    cpu->interrupt_line = false;
+    return 0x40;
+}
+
+/* The IF that SYSRET loads lets an interrupt in at once. */
+static void interrupts_come_behind_sysret(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned legacy = 0; legacy < 2; legacy++) {
+        cpu_reset(b->cpu);
+        bench_long(b, 0);
+        bench_gate64(b, 0x40, CODE64, 0xc000, 0, 0x8e);
+        for (unsigned i = 0; i < 8; i++) {
+            bench_put(b, 0x8100 + i, 0x90, 1);
+            bench_put(b, 0xc000 + i, 0x90, 1);
+        }
+        bench_code(b, 0x8000, legacy ? "\x0f\x07" : "\x48\x0f\x07", 3);
+        s->efer |= EFER_SCE;
+        s->star = (uint64_t)(CODE64_3 - 16) << 48;
+        s->gpr[RCX] = 0x8100;
+        s->gpr[R11] = FLAG_1 | FLAG_IF;
+        b->cpu->bus.interrupt_acknowledge = acknowledge;
+        b->cpu->interrupt_line = true;
+        cpu_restored(b->cpu);
+        cpu_run(b->cpu, 4);
+        assert_in_range(s->gpr[RIP], 0xc000, 0xc004);
+        assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x8100);
+        assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 2) & 3, 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +371,7 @@ int main(void)
         BENCH_TEST(segments_are_flat),
         BENCH_TEST(system_calls_that_fault),
         BENCH_TEST(bases_by_width),
+        BENCH_TEST(interrupts_come_behind_sysret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

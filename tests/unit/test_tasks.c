@@ -236,12 +236,46 @@ static void local_tables_are_checked(void **state)
     }
 }
 
+static int acknowledge(void *context, struct cpu *cpu)
+{
+    (void)context;
+    cpu->interrupt_line = false;
+    return 0x40;
+}
+
+/* What the new task's flags let in comes before its first instruction. */
+static void events_come_with_the_new_flags(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < 2; n++) {
+        prepare(b, true, true, JUMP);
+        bench_gate(b, n ? VECTOR_DB : 0x40, CODE0, 0xc000, 0x8e);
+        put(b, NEW, true, &flags, FLAG_1 | (n ? FLAG_TF : FLAG_IF));
+        put(b, NEW, true, &general[RSP], 0x5000);
+        put(b, NEW, true, &segments[SS], DATA0);
+        put(b, NEW, true, &segments[CS], CODE0);
+        for (unsigned i = 0; i < 8; i++) {
+            bench_put(b, 0x8765 + i, 0x90, 1);
+            bench_put(b, 0xc000 + i, 0x90, 1);
+        }
+        b->cpu->bus.interrupt_acknowledge = acknowledge;
+        b->cpu->interrupt_line = !n;
+        s->dr[7] = 0x400; /* else each instruction is watched */
+        cpu_run(b->cpu, 4);
+        assert_in_range(s->gpr[RIP], 0xc000, 0xc004);
+        assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0x8765 + n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(fields_are_saved_and_loaded),
         BENCH_TEST(what_else_an_image_says),
         BENCH_TEST(local_tables_are_checked),
+        BENCH_TEST(events_come_with_the_new_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
