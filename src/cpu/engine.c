@@ -150,13 +150,11 @@ static void mark_code(struct engine *engine, uint32_t page, unsigned from, unsig
         physmem_flag(engine->memory, page, PHYSMEM_CODE);
 }
 
-/* Room for a block of the greatest size; the whole cache goes when it is full. */
-static struct block *allocate(struct engine *engine)
+/* Whether there is room for a block of the greatest size. */
+static bool has_room(const struct engine *engine)
 {
     size_t most = sizeof(struct block) + BLOCK_INSNS_MAXIMUM * sizeof(struct insn);
-    if (engine->arena_used + most > ARENA_BYTES)
-        engine_flush_blocks(engine);
-    return (struct block *)(void *)(engine->arena + engine->arena_used);
+    return engine->arena_used + most <= ARENA_BYTES;
 }
 
 /* Decodes instructions inside the page from `offset` on. Stops before one that
@@ -222,18 +220,37 @@ static struct block *insert(struct engine *engine, struct block *block, uint32_t
     return block;
 }
 
-/* Makes the block that starts at `linear`, in backing page `page`. NULL after a
- * fault on its second page (cpu->exception is set). */
+/* A block as far as the page has it, not linked in. There is room. */
+static struct block *begin(struct engine *engine, uint32_t page, uint64_t linear, unsigned code_bytes)
+{
+    struct block *block = (struct block *)(void *)(engine->arena + engine->arena_used);
+    memset(block, 0, sizeof *block);
+    block->key = block_key(page, linear, code_bytes);
+    block->page = page;
+    block->second_page = PHYSMEM_MMIO;
+    decode_inside(engine, block, page, linear & PAGE_MASK, code_bytes);
+    return block;
+}
+
+struct block *engine_decode_ahead(struct engine *engine, uint32_t page, uint64_t linear,
+                                  unsigned code_bytes)
+{
+    struct block *block = engine_find_block(engine, block_key(page, linear, code_bytes));
+    if (block || !has_room(engine))
+        return block;
+    block = begin(engine, page, linear, code_bytes);
+    return block->count ? insert(engine, block, page, linear & PAGE_MASK) : NULL;
+}
+
+/* Makes the block that starts at `linear`, in backing page `page`; the whole cache
+ * goes when it is full. NULL after a fault on its second page (cpu->exception is set). */
 static struct block *make(struct cpu *cpu, uint32_t page, uint64_t linear)
 {
     struct engine *engine = cpu->engine;
-    struct block *block = allocate(engine);
     unsigned offset = (unsigned)(linear & PAGE_MASK);
-    memset(block, 0, sizeof *block);
-    block->key = block_key(page, linear, cpu->code_bytes);
-    block->page = page;
-    block->second_page = PHYSMEM_MMIO;
-    decode_inside(engine, block, page, offset, cpu->code_bytes);
+    if (!has_room(engine))
+        engine_flush_blocks(engine);
+    struct block *block = begin(engine, page, linear, cpu->code_bytes);
     if (block->count == 0) {
         uint32_t second;
         if (mmu_fetch(cpu, ((linear | PAGE_MASK) + 1) & cpu->rip_mask, &second))

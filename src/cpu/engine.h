@@ -105,6 +105,10 @@ void engine_add_cpu(struct engine *engine, struct cpu *cpu);
 
 /* The block with this key; NULL: none is decoded. */
 struct block *engine_find_block(struct engine *engine, uint64_t key);
+/* The block at `linear`, in backing page `page`; decoded now if it is not there. NULL
+ * if it needs the next page, or room that only a flush would make. */
+struct block *engine_decode_ahead(struct engine *engine, uint32_t page, uint64_t linear,
+                                  unsigned code_bytes);
 
 /* Drops all blocks. Not while a block runs. */
 void engine_flush_blocks(struct engine *engine);

@@ -1,7 +1,8 @@
 /*
  * Which blocks one translation takes: from the block that became hot on, the
  * way that the interpreter has gone so far, as long as that stays in the page
- * and meets nothing that is translated already.
+ * and meets nothing that is translated already. Where nothing is interpreted first,
+ * no way is known: then straight on.
  */
 #include "translator/internal.h"
 #include "translator/system.h"
@@ -17,10 +18,15 @@ static const struct block *successor(const struct compile *c, const struct block
     return NULL;
 }
 
+/* Whether `rip` is in the page that the chain is in. */
+static bool in_page(const struct compile *c, uint64_t rip)
+{
+    return (kind_linear(c->kind, rip) ^ kind_linear(c->kind, c->parts[0].rip)) >> PAGE_SHIFT == 0;
+}
+
 static bool fits(const struct compile *c, const struct block *block, uint64_t rip, bool again)
 {
-    uint64_t distance = kind_linear(c->kind, rip) ^ kind_linear(c->kind, c->parts[0].rip);
-    if (!block || distance >> PAGE_SHIFT || block->second_page != PHYSMEM_MMIO)
+    if (!block || !in_page(c, rip) || block->second_page != PHYSMEM_MMIO)
         return false;
     for (unsigned i = 0; i < c->part_count; i++)
         if (c->parts[i].block == block)
@@ -76,6 +82,9 @@ static bool extend(struct compile *c, uint32_t limit)
             target = next;
         }
     }
+    if (!to && c->translator->threshold <= 1 && in_page(c, target))
+        to = engine_decode_ahead(c->translator->engine, block->page, kind_linear(c->kind, target),
+                                 insn->code_bytes);
     if (to == c->parts[0].block && target == c->parts[0].rip && insn->attributes & SETS_RIP)
         unroll(c, limit);
     /* STI needs what follows it. */
