@@ -144,8 +144,8 @@ static unsigned one_byte_written(const struct insn *insn, unsigned o, bool memor
     case 0xb0: case 0xb8: return bit_of(insn->rm, width);
     case 0xf6: case 0xf7:
         return extension < 2 ? 0 : extension < 4 ? rm : 1u << RAX | 1u << RDX;
-    case 0xfe: case 0xff:
-        return extension < 2 ? rm : 0;
+    case 0xfe: case 0xff: /* PUSH from memory moves RSP */
+        return extension < 2 ? rm : extension == 6 ? 1u << RSP : 0;
     case 0x50: case 0x68: case 0x6a: case 0xe8: case 0xc2: case 0xc3: return 0;
     case 0x58: return 1u << insn->rm;
     }

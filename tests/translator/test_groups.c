@@ -43,6 +43,8 @@ static const struct shape shapes[] = {
     SHAPE("x87", "\xdd\x07\xdb\x7f\x08\xeb\xf9"),
     /* x: mov rsp, rdi; push rax; push [rdi]; pop rax; pop rcx; jmp x */
     SHAPE("the stack", "\x48\x89\xfc\x50\xff\x37\x58\x59\xeb\xf6"),
+    /* x: lea rsp, [rdi + 24]; push rax; push [rsi]; push rcx; push rdx; jmp x */
+    SHAPE("the stack, by a push from memory, too", "\x48\x8d\x67\x18\x50\xff\x36\x51\x52\xeb\xf5"),
     /* x: adc [rdi], al; inc al; vstmxcsr [rdi + 8]; adc [rdi], al; vldmxcsr [rdi + 8]; jge y; nop; y: jmp x */
     SHAPE("flags that pass",
           "\x10\x07\xfe\xc0\xc5\xf8\xae\x5f\x08\x10\x07\xc5\xf8\xae\x57\x08\x7d\x01\x90\xeb\xeb"),
@@ -134,7 +136,7 @@ static void compare(const struct shape *shape, uint64_t place, const uint64_t en
 static void groups_agree(void **state)
 {
     (void)state;
-    static const int distances[] = { -48, -32, -24, -17, -16, -15, -11, -8, -7, -4, -3, -1, 0, 8 };
+    static const int distances[] = { -48, -32, -24, -17, -16, -15, -11, -8, -7, -4, -3, -1, 0, 1, 4, 7, 8 };
     for (unsigned i = 0; i < SHAPES; i++)
         for (unsigned j = 0; j < sizeof distances / sizeof *distances; j++)
             for (unsigned k = 0; k < sizeof entries / sizeof *entries; k++)
