@@ -200,7 +200,7 @@ static struct access_use use_of(const struct compile *c)
     const struct opcode_row *row = c->row;
     struct access_use use = { .alignment = 1, .registers = ALL_REGISTERS };
     bool memory = is_memory(insn, row);
-    if (row->map == MAP_ONE ? x87_use(c, &use) : vector_use(c, &use) || avx_use(c, &use))
+    if (row->map == MAP_ONE ? row->opcode >= 0xd8 && x87_use(c, &use) : vector_use(c, &use) || avx_use(c, &use))
         return use;
     if (row->map == MAP_ONE) {
         use.bytes = memory ? one_byte_operand(insn, row->opcode, &use.write) : 0;
@@ -247,14 +247,8 @@ static void refer_operand(struct analysis *a, unsigned number, const struct insn
                                  (uint8_t)use->alignment, use->write });
 }
 
-static void refer_stack(struct analysis *a, unsigned number, const struct insn *insn,
-                        const struct opcode_row *row)
+static void refer_stack(struct analysis *a, unsigned number, unsigned base, int disp, bool write)
 {
-    int disp;
-    bool write;
-    unsigned base = stack_register(insn, row, &disp, &write);
-    if (base == REGISTER_ZERO)
-        return;
     struct key key = { .base = a->value[base], .segment = SEGMENT_FLAT };
     refer(a, (struct reference){ key, a->delta[base] + disp, (uint8_t)number, ACCESS_STACK, 8, 1, write });
 }
@@ -319,7 +313,11 @@ static void step(struct analysis *a, unsigned number)
     a->c->row = row;
     struct access_use use = use_of(a->c);
     refer_operand(a, number, insn, &use);
-    refer_stack(a, number, insn, row);
+    int disp;
+    bool write;
+    unsigned stack = stack_register(insn, row, &disp, &write);
+    if (stack != REGISTER_ZERO)
+        refer_stack(a, number, stack, disp, write);
     if (row->name[0] == 'N' && row->name[1] == 'O' && row->name[2] == 'P')
         return;
     if (derives(a, insn, row))
@@ -327,10 +325,8 @@ static void step(struct analysis *a, unsigned number)
     unsigned written = use.registers;
     if (written == ALL_REGISTERS)
         a->epoch++;
-    int disp;
-    bool write;
     bool pops = row->map == MAP_ONE && row->opcode == 0x58;
-    if (written != ALL_REGISTERS && stack_register(insn, row, &disp, &write) == RSP)
+    if (written != ALL_REGISTERS && stack == RSP)
         derive(a, RSP, RSP, pops ? 8 : disp);
     renew(a, written);
 }
