@@ -117,7 +117,7 @@ static unsigned stack_register(const struct insn *insn, const struct opcode_row 
 
 static unsigned bit_of(unsigned number, unsigned width)
 {
-    return 1u << (width == 1 ? number >> 3 : number);
+    return 1u << ((width == 1 ? number >> 3 : number) & 15); /* MOVZX and its kin ask for nothing */
 }
 
 /* Registers that an instruction may change; all of them if it is in no list. */
