@@ -156,6 +156,7 @@ struct cpu {
     uint32_t tlb_root;            /* backing page of the PML4 or PML5 that the TLBs rest on */
     uint32_t space_turn;          /* counts the spaces that were left */
     struct tlb_space spaces[TLB_SPACES];
+    struct tlb_victims victims[MMU_INDEX_COUNT];
 };
 
 /* Translated code uses the memory below a vCPU as its stack. (allocate.c) */

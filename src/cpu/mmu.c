@@ -356,11 +356,10 @@ static void allow_writes(struct cpu *cpu, struct tlb_entry *entry, uint32_t page
 /* Fills the TLB entry of `linear` with every tag that needs no further look. */
 static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const struct walk *walk)
 {
-    struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
+    struct tlb_entry *entry = tlb_replace(cpu, index, linear, walk->physical);
     uint64_t page_linear = linear & ~(uint64_t)PAGE_MASK;
     uint32_t read_page = mmu_read_page(cpu, walk->physical);
     uint32_t write_page = mmu_write_page(cpu, walk->physical);
-    entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
     if (read_page >= PHYSMEM_DISCARD)
         return;
     tlb_use(&cpu->tlbs[index], page_linear);
@@ -388,11 +387,43 @@ static uint32_t tracked_page(const struct cpu *cpu, enum mmu_index index, uint64
     return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
 }
 
+/* A first write is the moment a page stops being CLEAN; only after that can its
+ * write tag be given out. */
+static void begin_write(struct cpu *cpu, uint64_t physical)
+{
+    uint32_t page = mmu_write_page(cpu, physical);
+    if (page < PHYSMEM_DISCARD && page < cpu->memory->ram_pages)
+        physmem_dirty(cpu->memory, page);
+}
+
+/* What a walk found before, when its entry had to give way to another page's. */
+static bool take_back(struct cpu *cpu, enum mmu_index index, uint64_t linear, enum access access,
+                      uint64_t *physical)
+{
+    const struct tlb_entry *kept = tlb_victim(cpu, index, linear, physical);
+    if (!kept)
+        return false;
+    uint64_t tag = access == ACCESS_READ    ? kept->read_tag
+                   : access == ACCESS_WRITE ? kept->write_tag & ~TLB_TRACKED
+                                            : kept->exec_tag;
+    if (tag != (linear & ~(uint64_t)PAGE_MASK))
+        return false;
+    struct tlb_entry entry = *kept;
+    if (access == ACCESS_WRITE)
+        begin_write(cpu, *physical);
+    tlb_replace(cpu, index, linear, *physical);
+    tlb_restore(cpu, &cpu->tlbs[index], &entry);
+    *physical |= linear & PAGE_MASK;
+    return true;
+}
+
 /* Translates; on success *physical is the address itself. */
 static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enum access access,
                      uint64_t *physical)
 {
     struct walk walk;
+    if (take_back(cpu, index, linear, access, physical))
+        return 0;
     cpu->engine->walks++;
     uint32_t failed = walk_tables(cpu, linear, &walk);
     uint32_t error = (access == ACCESS_WRITE ? ERROR_W : 0) | (index >= MMU_USER ? ERROR_U : 0);
@@ -411,13 +442,8 @@ static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enu
     }
     if (walk.levels)
         commit_walk(cpu, &walk, access == ACCESS_WRITE);
-    /* A first write is the moment a page stops being CLEAN; only after that
-     * can its write tag be given out. */
-    if (access == ACCESS_WRITE) {
-        uint32_t page = mmu_write_page(cpu, walk.physical);
-        if (page < PHYSMEM_DISCARD && page < cpu->memory->ram_pages)
-            physmem_dirty(cpu->memory, page);
-    }
+    if (access == ACCESS_WRITE)
+        begin_write(cpu, walk.physical);
     fill(cpu, index, linear, &walk);
     *physical = walk.physical | (linear & PAGE_MASK);
     return 0;

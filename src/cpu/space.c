@@ -108,22 +108,6 @@ static bool is_dropped(const struct tlb_space *space, uint64_t linear)
     return space->dropped[tlb_slot(linear) / 64] >> (tlb_slot(linear) & 63) & 1;
 }
 
-/* The page may have got a tracking flag, or lost it. */
-static void restore_entry(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept)
-{
-    uint64_t linear = tlb_linear(kept);
-    struct tlb_entry *entry = &tlb->entry[tlb_slot(linear)];
-    *entry = *kept;
-    tlb_use(tlb, linear);
-    if (kept->write_tag & (TLB_INVALID | TLB_TRACKED))
-        return;
-    uint64_t page = ((uintptr_t)linear + kept->addend - (uintptr_t)cpu->memory->bytes) >> PAGE_SHIFT;
-    if (cpu->memory->flags[page])
-        entry->write_tag |= TLB_TRACKED;
-    else
-        tlb_note_writer(cpu->engine, (uint32_t)page, linear);
-}
-
 static void restore_code(struct tlb *tlb, uint64_t linear, uint32_t id)
 {
     tlb->code_linear[tlb_slot(linear)] = linear;
@@ -139,7 +123,7 @@ static void restore(struct cpu *cpu, struct tlb_space *space)
         struct tlb *tlb = &cpu->tlbs[index];
         for (unsigned end = entry + space->entries[index]; entry < end; entry++)
             if (!is_dropped(space, tlb_linear(&space->entry[entry])))
-                restore_entry(cpu, tlb, &space->entry[entry]);
+                tlb_restore(cpu, tlb, &space->entry[entry]);
         for (unsigned end = code + space->codes[index]; code < end; code++)
             if (code_valid && !is_dropped(space, space->code_linear[code]))
                 restore_code(tlb, space->code_linear[code], space->code_id[code]);
@@ -162,7 +146,7 @@ static void drop_differences(struct cpu *cpu, uint32_t from, uint32_t to)
         uint64_t linear = ~0ull << (shift + 9) | (uint64_t)(at / 8) << shift;
         for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
             if (!cpu->tlbs[index].empty)
-                tlb_drop_span(&cpu->tlbs[index], linear, 1ull << shift);
+                tlb_drop(cpu, index, linear, 1ull << shift);
     }
 }
 

@@ -17,16 +17,69 @@ uint64_t tlb_linear(const struct tlb_entry *entry)
     return entry->write_tag & ~TLB_TRACKED;
 }
 
+static void make_invalid(struct tlb_entry *entry)
+{
+    entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+}
+
 /* Of one slot: what lies in [linear, linear + span). */
 static void drop_slot(struct tlb *tlb, unsigned slot, uint64_t linear, uint64_t span)
 {
     struct tlb_entry *entry = &tlb->entry[slot];
     if (tlb_linear(entry) - linear < span)
-        entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+        make_invalid(entry);
     if (tlb->code_linear[slot] - linear < span) {
         tlb->code_linear[slot] = TLB_INVALID;
         tlb->code_id[slot] = 0;
     }
+}
+
+static unsigned victim_slot(uint64_t linear)
+{
+    uint64_t page = linear >> PAGE_SHIFT;
+    return (page ^ page >> 11 ^ page >> 20) & (TLB_VICTIMS - 1);
+}
+
+static void drop_victims(struct tlb_victims *victims, uint64_t linear, uint64_t span)
+{
+    bool one = span == PAGE_BYTES;
+    unsigned i = one ? victim_slot(linear) : 0, end = one ? i + 1 : TLB_VICTIMS;
+    for (; i < end; i++)
+        if (tlb_linear(&victims->entry[i]) - linear < span)
+            make_invalid(&victims->entry[i]);
+}
+
+struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t physical)
+{
+    struct tlb_victims *victims = &cpu->victims[index];
+    unsigned slot = tlb_slot(linear);
+    struct tlb_entry *entry = &cpu->tlbs[index].entry[slot];
+    uint64_t before = tlb_linear(entry);
+    if (before >> 63 && !(before & TLB_INVALID) && before != (linear & ~(uint64_t)PAGE_MASK)) {
+        unsigned to = victim_slot(before);
+        victims->entry[to] = *entry;
+        victims->physical[to] = victims->physical_of[slot];
+    }
+    victims->physical_of[slot] = physical;
+    make_invalid(entry);
+    return entry;
+}
+
+const struct tlb_entry *tlb_victim(const struct cpu *cpu, unsigned index, uint64_t linear, uint64_t *physical)
+{
+    const struct tlb_victims *victims = &cpu->victims[index];
+    unsigned slot = victim_slot(linear);
+    if (!(linear >> 63) || tlb_linear(&victims->entry[slot]) != (linear & ~(uint64_t)PAGE_MASK))
+        return NULL;
+    *physical = victims->physical[slot];
+    return &victims->entry[slot];
+}
+
+void tlb_drop(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t span)
+{
+    if (linear >> 63)
+        drop_victims(&cpu->victims[index], linear, span);
+    tlb_drop_span(&cpu->tlbs[index], linear, span);
 }
 
 void tlb_drop_span(struct tlb *tlb, uint64_t linear, uint64_t span)
@@ -56,6 +109,7 @@ void mmu_flush(struct cpu *cpu)
             continue;
         memset(tlb, 0xff, offsetof(struct tlb, used)); /* all tags have TLB_INVALID set */
         memset(tlb->used, 0, sizeof tlb->used);
+        memset(cpu->victims[i].entry, 0xff, sizeof cpu->victims[i].entry);
         tlb->empty = 1;
     }
     tlb_forget_spaces(cpu);
@@ -78,7 +132,7 @@ static void drop_of_cpu(struct cpu *cpu, uint64_t linear, uint64_t span)
     uint64_t code = (cpu->access[CS].base + cpu->s.gpr[RIP]) & cpu->rip_mask;
     for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
         if (!cpu->tlbs[index].empty)
-            tlb_drop_span(&cpu->tlbs[index], linear, span);
+            tlb_drop(cpu, index, linear, span);
     if (cpu->fetch_linear - linear < span)
         cpu->fetch_linear = TLB_INVALID;
     cpu->tlb_version++;
@@ -232,4 +286,20 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
                 track_half(tlb, 1, host);
         }
     }
+}
+
+/* The page may have got a tracking flag, or lost it. */
+void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept)
+{
+    uint64_t linear = tlb_linear(kept);
+    struct tlb_entry *entry = &tlb->entry[tlb_slot(linear)];
+    *entry = *kept;
+    tlb_use(tlb, linear);
+    if (kept->write_tag & (TLB_INVALID | TLB_TRACKED))
+        return;
+    uint64_t page = ((uintptr_t)linear + kept->addend - (uintptr_t)cpu->memory->bytes) >> PAGE_SHIFT;
+    if (cpu->memory->flags[page])
+        entry->write_tag |= TLB_TRACKED;
+    else
+        tlb_note_writer(cpu->engine, (uint32_t)page, linear);
 }

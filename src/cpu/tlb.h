@@ -88,6 +88,25 @@ struct tlb_space {
     uint32_t code_id[TLB_SPACE_CODES];
 };
 
+/*
+ * Entries of the upper half that gave way to another page of the same slot, of each MMU
+ * index. They are dropped as those in the TLB are.
+ */
+#define TLB_VICTIMS 256
+struct tlb_victims {
+    struct tlb_entry entry[TLB_VICTIMS];
+    uint64_t physical[TLB_VICTIMS];    /* of the page */
+    uint64_t physical_of[TLB_ENTRIES]; /* of what the TLB holds of the upper half */
+};
+
+/* The slot of `linear`, which is found at `physical`, is made ready for its entry. */
+struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t physical);
+/* The kept entry of `linear`, or NULL. */
+const struct tlb_entry *tlb_victim(const struct cpu *cpu, unsigned index, uint64_t linear,
+                                   uint64_t *physical);
+/* Puts an entry that was kept into its slot. */
+void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept);
+
 /* CR3 gets another table, at backing page `root`, under four- or five-level
  * paging: what both map stays, and what is known of the new space comes back.
  * (space.c) */
@@ -102,6 +121,8 @@ void tlb_note_writer(struct engine *engine, uint32_t page, uint64_t linear);
 
 /* Drops what lies in [linear, linear + span), which is aligned to its size. (tlb.c) */
 void tlb_drop_span(struct tlb *tlb, uint64_t linear, uint64_t span);
+/* The same of a vCPU's TLB of one index and of what gave way in it. */
+void tlb_drop(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t span);
 /* The page that an entry is for; TLB_INVALID is set: none. */
 uint64_t tlb_linear(const struct tlb_entry *entry);
 

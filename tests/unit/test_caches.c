@@ -413,6 +413,40 @@ static void walks_are_not_repeated(void **state)
     }
 }
 
+/* Two pages of the upper half in one slot do not walk in turns; what gave way is
+ * dropped with the tables that it rests on, and by a flush, and its page may have got
+ * a tracking flag meanwhile. */
+static void pages_of_a_slot_are_kept(void **state)
+{
+    enum { PDPT = 0x60000, PD = 0x61000 };
+    const uint64_t upper = 0xffff800000005000, other = upper + ((uint64_t)TLB_ENTRIES << PAGE_SHIFT);
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    uint8_t byte;
+
+    bench_long(b, 0);
+    bench_put(b, TABLES + 8 * 256, PDPT | 7, 8);
+    bench_put(b, PDPT, PD | 7, 8);
+    bench_put(b, PD, 0x87, 8);
+    bench_put(b, PD + 8 * 4, 0x87, 8);
+    for (unsigned n = 0; n < 4; n++) {
+        assert_int_equal(memory_write8(cpu, SEGMENT_FLAT, upper, 1), 0);
+        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, other, &byte), 0);
+        uint64_t walks = b->engine->walks;
+        if (n == 1)
+            bench_put(b, PD, 0x87, 8); /* its D bit goes */
+        if (n == 2)
+            mmu_flush(cpu);
+        if (n == 3)
+            physmem_flag(&b->memory, upper >> 12 & 0xff, PHYSMEM_CODE);
+        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, upper, &byte), 0);
+        assert_int_equal(b->engine->walks - walks, n == 1 || n == 2);
+        assert_true(writes(b, upper) == (n == 0 || n == 2));
+        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, other, &byte), 0);
+        assert_int_equal(b->engine->walks - walks, n == 1 ? 1 : n == 2 ? 2 : 0);
+    }
+}
+
 /* Blocks are spread over the hash table, so that they are found at once. */
 static void blocks_are_spread(void **state)
 {
@@ -460,6 +494,7 @@ int main(void)
         BENCH_TEST(lines_have_code),
         BENCH_TEST(walks_are_not_repeated),
         cmocka_unit_test(spans_are_dropped),
+        BENCH_TEST(pages_of_a_slot_are_kept),
         BENCH_TEST(blocks_are_spread),
         BENCH_TEST(devices_have_no_code),
         BENCH_TEST(tables_are_forgotten),
