@@ -483,6 +483,24 @@ static void devices_have_no_code(void **state)
     assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x1fffff);
 }
 
+/* From 64-bit code to 64-bit code only the privilege changes. */
+static void modes_are_kept(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct segment code;
+
+    bench_long(b, 0);
+    uint64_t version = b->cpu->mode_version;
+    bench_segment(b, &code, CODE64_3);
+    segment_enter_code(b->cpu, &code, 3);
+    assert_true(b->cpu->mode_version == version);
+    assert_ptr_equal(b->cpu->tlb, &b->cpu->tlbs[MMU_USER]);
+    bench_segment(b, &code, CODE3);
+    segment_enter_code(b->cpu, &code, 3);
+    assert_true(b->cpu->mode_version != version);
+    assert_int_equal(b->cpu->code_bytes, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +511,7 @@ int main(void)
         BENCH_TEST(blocks_know_their_successors),
         BENCH_TEST(lines_have_code),
         BENCH_TEST(walks_are_not_repeated),
+        BENCH_TEST(modes_are_kept),
         cmocka_unit_test(spans_are_dropped),
         BENCH_TEST(pages_of_a_slot_are_kept),
         BENCH_TEST(blocks_are_spread),
