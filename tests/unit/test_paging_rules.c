@@ -581,6 +581,17 @@ static void pages_lie_beyond_4_gib(void **state)
     cpu_restored(cpu);
     assert_int_equal(memory_read8(cpu, DS, 0xa45678, &value), 0);
     assert_int_equal(mmio_address, 0xcd00e45678);
+    use_model(b, "max,-pse36"); /* without it bits 21 to 13 are reserved, each */
+    bench_protected(b, 0);
+    cpu->s.efer = 0;
+    cpu->s.cr4 = CR4_PSE;
+    cpu->s.cr0 |= CR0_PG;
+    for (unsigned bit = 13; bit <= 21; bit++) {
+        bench_put(b, TABLES + 4 * 2, 0x00c00087 | 1u << bit, 4);
+        cpu_restored(cpu);
+        assert_int_equal(memory_read8(cpu, DS, 0xa45678, &value), CPU_FAULT);
+        assert_int_equal(cpu->exception.error, 9);
+    }
 }
 
 /* ---- implicit accesses ---------------------------------------------------- */
