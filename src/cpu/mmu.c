@@ -387,15 +387,6 @@ static uint32_t tracked_page(const struct cpu *cpu, enum mmu_index index, uint64
     return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
 }
 
-/* A first write is the moment a page stops being CLEAN; only after that can its
- * write tag be given out. */
-static void begin_write(struct cpu *cpu, uint64_t physical)
-{
-    uint32_t page = mmu_write_page(cpu, physical);
-    if (page < PHYSMEM_DISCARD && page < cpu->memory->ram_pages)
-        physmem_dirty(cpu->memory, page);
-}
-
 /* What a walk found before, when its entry had to give way to another page's. */
 static bool take_back(struct cpu *cpu, enum mmu_index index, uint64_t linear, enum access access,
                       uint64_t *physical)
@@ -410,7 +401,7 @@ static bool take_back(struct cpu *cpu, enum mmu_index index, uint64_t linear, en
         return false;
     struct tlb_entry entry = *kept;
     if (access == ACCESS_WRITE)
-        begin_write(cpu, *physical);
+        tlb_begin_write(cpu, *physical);
     tlb_replace(cpu, index, linear, *physical);
     tlb_restore(cpu, &cpu->tlbs[index], &entry);
     *physical |= linear & PAGE_MASK;
@@ -443,7 +434,7 @@ static int translate(struct cpu *cpu, enum mmu_index index, uint64_t linear, enu
     if (walk.levels)
         commit_walk(cpu, &walk, access == ACCESS_WRITE);
     if (access == ACCESS_WRITE)
-        begin_write(cpu, walk.physical);
+        tlb_begin_write(cpu, walk.physical);
     fill(cpu, index, linear, &walk);
     *physical = walk.physical | (linear & PAGE_MASK);
     return 0;

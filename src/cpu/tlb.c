@@ -288,6 +288,13 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
     }
 }
 
+void tlb_begin_write(struct cpu *cpu, uint64_t physical)
+{
+    uint32_t page = mmu_write_page(cpu, physical);
+    if (page < PHYSMEM_DISCARD && page < cpu->memory->ram_pages)
+        physmem_dirty(cpu->memory, page);
+}
+
 /* The page may have got a tracking flag, or lost it. */
 void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept)
 {

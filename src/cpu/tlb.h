@@ -104,6 +104,9 @@ struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, 
 /* The kept entry of `linear`, or NULL. */
 const struct tlb_entry *tlb_victim(const struct cpu *cpu, unsigned index, uint64_t linear,
                                    uint64_t *physical);
+/* A first write is the moment a page stops being CLEAN; only after that can its write
+ * tag be given out. */
+void tlb_begin_write(struct cpu *cpu, uint64_t physical);
 /* Puts an entry that was kept into its slot. */
 void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept);
 
