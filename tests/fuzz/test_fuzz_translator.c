@@ -21,7 +21,8 @@
 #define TABLE 0x3e000u /* addresses of the pieces, then a counter */
 #define DATA 0x100000u
 #define DATA_PAGES 12  /* two of them read-only, two not present */
-#define STACK 0x38000u
+#define STACK 0x38018u /* the page below it lies elsewhere: pushes cross to it */
+#define STACK_BELOW 0x36000u
 #define SLICES 150
 
 struct program {
@@ -573,7 +574,7 @@ static const char handler_code[] =
     "\x83\xe0\x0f"                                 /* and eax, 15 */
     "\x80\x0c\xc5\x00\x32\x01\x00\x01"             /* or byte [CODE_ENTRIES + rax * 8], 1 */
     "\x80\x24\xc5\x07\x32\x01\x00\x7f"             /* and byte [CODE_ENTRIES + 7 + rax * 8], 7fh */
-    "\x48\xc7\xc4\x00\x80\x03\x00"                 /* mov rsp, STACK */
+    "\x48\xc7\xc4\x18\x80\x03\x00"                 /* mov rsp, STACK */
     "\x48\xc7\xc3\x00\x00\x10\x00"                 /* mov rbx, DATA */
     "\xff\x24\xc5\x00\xe0\x03\x00";                /* jmp [TABLE + rax * 8] */
 
@@ -604,6 +605,7 @@ static struct cpu_bench *make_bench(const struct program *p)
     bench_setup((void **)&b);
     bench_long(b, 0);
     pair_map_pages(b, DATA, DATA_PAGES, true);
+    bench_put(b, TABLES + 0x3000 + 8 * (STACK / PAGE_BYTES - 1), STACK_BELOW | 7, 8);
     if (!(p->fuzz.state & 0x3000000)) { /* five levels */
         bench_put(b, TABLES + 0x4000, TABLES | 7, 8);
         b->cpu->s.cr3 = TABLES + 0x4000;
