@@ -207,7 +207,7 @@ bool lower_avx(struct compile *c)
     unsigned written = general_written(c, &p);
     bool general = guest != REGISTER_ZERO, writes = written;
     unsigned host = general && pinned(guest) ? host_of(guest) : SCRATCH;
-    flags_prepare(c, written, (memory && memory_checks(c)) || !c->wide || row->flags_written);
+    flags_prepare(c, written, memory_checks(c) || !c->wide || row->flags_written);
     memory_need_wide(c);
     struct host_operand rm = operand_register(insn->rm);
     if (memory) {

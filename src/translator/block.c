@@ -1,7 +1,7 @@
 /*
  * Compiles a chain of blocks: its instructions in order, then what lies out of
- * line (slow paths, exits of jumps). The chain is charged to the slice as a whole; whoever leaves it early
- * gives back the rest.
+ * line (slow paths, exits of jumps). The chain is charged to the slice as a whole;
+ * whoever leaves it early gives back the rest.
  */
 #include <string.h>
 

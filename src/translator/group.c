@@ -309,6 +309,8 @@ static void step(struct analysis *a, unsigned number)
 {
     const struct insn *insn = a->c->insns[number];
     const struct opcode_row *row = row_of(insn);
+    if (does_nothing(insn))
+        return;
     a->c->insn = insn;
     a->c->row = row;
     struct access_use use = use_of(a->c);
@@ -318,8 +320,6 @@ static void step(struct analysis *a, unsigned number)
     unsigned stack = stack_register(insn, row, &disp, &write);
     if (stack != REGISTER_ZERO)
         refer_stack(a, number, stack, disp, write);
-    if (row->name[0] == 'N' && row->name[1] == 'O' && row->name[2] == 'P')
-        return;
     if (derives(a, insn, row))
         return;
     unsigned written = use.registers;

@@ -225,6 +225,22 @@ static struct group *group_of(struct compile *c, unsigned which, unsigned bytes,
     return group;
 }
 
+/* The check of a group whose range begins at base + disp; then SCRATCH2 has the addend. */
+static void check_group(struct compile *c, const struct group *group, unsigned base, int32_t disp)
+{
+    uint8_t *from = look_up(c, base, disp, group->span, group->write, group->alignment);
+    load_addend(c);
+    compile_plain_exit(c, from);
+}
+
+/* SCRATCH2 is what the members of the access's group add. */
+static void keep_addend(struct compile *c, struct group *group, const struct access *access)
+{
+    emit_store(&c->e, 8, group_slot(access), SCRATCH2);
+    note_addend(c, access);
+    group->live = true;
+}
+
 /* The operand of an access in a group. SCRATCH2 is used, and SCRATCH unless the
  * address is simple. */
 static struct host_operand grouped_operand(struct compile *c, struct group *group)
@@ -232,23 +248,17 @@ static struct host_operand grouped_operand(struct compile *c, struct group *grou
     const struct insn *insn = c->insn;
     const struct access *access = &c->accesses.access[c->number][ACCESS_OPERAND];
     if (!group->live) {
-        uint8_t *from;
         if (simple(insn)) {
-            from = look_up(c, host_of(insn->base), (int32_t)insn->disp - access->offset, group->span,
-                           group->write, group->alignment);
+            check_group(c, group, host_of(insn->base), (int32_t)insn->disp - access->offset);
         } else {
             linear_address(c, access->offset);
-            from = look_up(c, SCRATCH, 0, group->span, group->write, group->alignment);
+            check_group(c, group, SCRATCH, 0);
         }
-        load_addend(c);
-        compile_plain_exit(c, from);
         if (group->place)
             emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
         else if (insn->seg != SEGMENT_FLAT)
             emit_alu(&c->e, ALU_ADD, 8, SCRATCH2, segment_base(insn));
-        emit_store(&c->e, 8, group_slot(access), SCRATCH2);
-        note_addend(c, access);
-        group->live = true;
+        keep_addend(c, group, access);
     }
     if (!group->place && !simple_offset(insn))
         memory_sum(c, SCRATCH, 8);
@@ -387,13 +397,8 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
     if (group && group->live) {
         need_addend(c, access);
     } else if (group) {
-        uint8_t *from = look_up(c, host_of(base), disp - access->offset, group->span, group->write,
-                                group->alignment);
-        load_addend(c);
-        compile_plain_exit(c, from);
-        emit_store(&c->e, 8, group_slot(access), SCRATCH2);
-        note_addend(c, access);
-        group->live = true;
+        check_group(c, group, host_of(base), disp - access->offset);
+        keep_addend(c, group, access);
     } else {
         memory_look_up(c, host_of(base), disp, bytes, write, 1);
     }

@@ -79,7 +79,7 @@ bool lower_mov_segment(struct compile *c)
     unsigned segment = insn->reg & 7;
     bool memory = form_is_memory(c);
     unsigned written = memory ? 0 : 1u << insn->rm;
-    flags_prepare(c, written, memory && memory_checks(c));
+    flags_prepare(c, written, memory_checks(c));
     struct host_operand to = memory ? memory_operand(c, 2, true, true) : guest_operand(insn->rm);
     load_selector(c, SCRATCH, segment);
     emit_store(&c->e, memory || insn->operand_bytes == 2 ? 2 : 8, to, SCRATCH);

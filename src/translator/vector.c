@@ -226,7 +226,7 @@ bool lower_vector(struct compile *c)
     bool memory = insn->modrm < 0xc0, mmx = form.mmx;
     struct general general = form.general;
     unsigned written = general.any && general.written ? 1u << general.guest : 0;
-    flags_prepare(c, written, (memory && memory_checks(c)) || row->flags_written || !(mmx ? c->x87 : c->vectors));
+    flags_prepare(c, written, memory_checks(c) || row->flags_written || !(mmx ? c->x87 : c->vectors));
     if (mmx)
         memory_need_x87(c);
     else
