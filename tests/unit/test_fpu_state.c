@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "call_handler.h"
 #include "cpu/cpu.h"
 #include "cpu/engine.h"
 #include "cpu/fp.h"
@@ -84,10 +85,7 @@ static unsigned run(struct fixture *f, const char *bytes, unsigned length)
     assert_int_not_equal(insn.row, ROW_INVALID);
     assert_int_equal(insn.length, length);
     cpu->s.gpr[RIP] = 0x1000;
-    cpu->current = cpu->block_start = &insn;
-    cpu->block_end = &insn + 1;
-    cpu->block_count = 1;
-    return insn.handler(cpu, &insn) ? cpu->exception.vector : NO_FAULT;
+    return call_handler(cpu, &insn) ? cpu->exception.vector : NO_FAULT;
 }
 #define RUN(bytes) run(f, bytes, sizeof bytes - 1)
 #define OK(bytes) assert_int_equal(RUN(bytes), NO_FAULT)

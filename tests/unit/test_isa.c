@@ -2,6 +2,7 @@
  * Instruction set extensions that the host's CPU may lack, by answers known
  * from elsewhere; and what becomes of an instruction whose feature is off.
  */
+#include "call_handler.h"
 #include "cpu_bench.h"
 
 #include <stdio.h>
@@ -21,12 +22,7 @@ static unsigned run(struct cpu_bench *b, const char *bytes, unsigned length)
     memcpy(code, bytes, length);
     assert_int_equal(decode(&b->engine->decoder, 8, code, sizeof code, 0, &insn), DECODE_OK);
     b->cpu->s.gpr[RIP] = CODE;
-    b->cpu->current = b->cpu->block_start = &insn;
-    b->cpu->block_end = &insn + 1;
-    b->cpu->block_count = 1;
-    bool faults = insn.handler(b->cpu, &insn);
-    b->cpu->current = b->cpu->block_start = b->cpu->block_end = NULL; /* they end with this frame */
-    if (faults)
+    if (call_handler(b->cpu, &insn))
         return b->cpu->exception.vector;
     assert_int_equal(insn.length, length);
     return NO_FAULT;

@@ -3,6 +3,7 @@
  * mode. (SDM vol. 1, figures 8-9 to 8-12) FCS and FDS are 0, as on CPUs that
  * deprecate them.
  */
+#include "call_handler.h"
 #include "cpu_bench.h"
 
 #include "cpu/decode.h"
@@ -18,10 +19,7 @@ static void run(struct cpu_bench *b, unsigned code_bytes, const char *bytes, uns
     memcpy(code, bytes, length);
     assert_int_equal(decode(&b->engine->decoder, code_bytes, code, sizeof code, 0, &insn), DECODE_OK);
     assert_int_equal(insn.length, length);
-    b->cpu->current = b->cpu->block_start = &insn;
-    b->cpu->block_end = &insn + 1;
-    b->cpu->block_count = 1;
-    assert_int_equal(insn.handler(b->cpu, &insn), 0);
+    assert_int_equal(call_handler(b->cpu, &insn), 0);
 }
 
 static void fill(struct cpu_bench *b)
