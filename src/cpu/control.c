@@ -258,14 +258,9 @@ int exec_lmsw_m(struct cpu *cpu, const struct insn *insn)
     return write_msw(cpu, value);
 }
 
-static int check_umip(struct cpu *cpu)
-{
-    return (cpu->s.cr4 & CR4_UMIP) && cpu->s.cpl > 0 ? cpu_raise_gp0(cpu) : 0;
-}
-
 int exec_smsw_r(struct cpu *cpu, const struct insn *insn)
 {
-    TRY_FAULT(check_umip(cpu));
+    TRY_FAULT(cpu_check_umip(cpu));
     if (insn->operand_bytes == 2)
         register_write16(cpu, insn->rm, (uint16_t)cpu->s.cr0);
     else
@@ -275,7 +270,7 @@ int exec_smsw_r(struct cpu *cpu, const struct insn *insn)
 
 int exec_smsw_m(struct cpu *cpu, const struct insn *insn)
 {
-    TRY_FAULT(check_umip(cpu));
+    TRY_FAULT(cpu_check_umip(cpu));
     return memory_write16(cpu, insn->seg, insn_address(cpu, insn), (uint16_t)cpu->s.cr0);
 }
 

@@ -661,9 +661,7 @@ void cpu_end_slice(struct cpu *cpu)
     int64_t extra = cpu->remaining;
     if (cpu->current) {
         cpu_end_block(cpu);
-        extra += cpu->block_end - cpu->current > 0
-                     ? (int64_t)cpu->block_count - (cpu->current + 1 - cpu->block_start)
-                     : 0;
+        extra += (int64_t)cpu->block_count - (cpu->current + 1 - cpu->block_start);
     }
     if (extra > 0) {
         cpu->budget -= extra;

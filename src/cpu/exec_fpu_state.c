@@ -43,8 +43,8 @@ static void put_x87(const struct cpu *cpu, const struct insn *insn, uint8_t *are
     store64(area + 8, s->fip);
     store64(area + 16, s->fdp);
     if (insn->operand_bytes != 8) {
-        store32(area + 12, s->fcs);
-        store32(area + 20, s->fds);
+        store32(area + 12, 0); /* the selectors, always 0 */
+        store32(area + 20, 0);
     }
     for (unsigned i = 0; i < 8; i++) {
         const struct x87_register *r = &s->x87[((s->fsw >> FSW_TOP_SHIFT) + i) & 7];
@@ -62,15 +62,9 @@ static void get_x87(struct cpu *cpu, const struct insn *insn, const uint8_t *are
     s->fsw = load16(area + 2);
     x87_set_tags_abridged(cpu, area[4]);
     s->fop = load16(area + 6) & 0x7ff;
-    if (insn->operand_bytes == 8) {
-        s->fip = load64(area + 8);
-        s->fdp = load64(area + 16);
-        s->fcs = s->fds = 0;
-    } else {
-        s->fip = load32(area + 8);
-        s->fdp = load32(area + 16);
-        s->fcs = s->fds = 0; /* deprecated: CPUID.7.EBX[13] */
-    }
+    bool wide = insn->operand_bytes == 8;
+    s->fip = wide ? load64(area + 8) : load32(area + 8);
+    s->fdp = wide ? load64(area + 16) : load32(area + 16);
     for (unsigned i = 0; i < 8; i++) {
         struct x87_register *r = &s->x87[((s->fsw >> FSW_TOP_SHIFT) + i) & 7];
         r->significand = load64(area + AREA_ST + 16 * i);
@@ -209,10 +203,11 @@ struct xsave_plan {
     bool compact;
 };
 
-static int write_part(struct cpu *cpu, const struct insn *insn, uint64_t address,
-                      const uint8_t *area, unsigned first, unsigned end)
+/* Cannot fault: it was probed. */
+static void write_part(struct cpu *cpu, const struct insn *insn, uint64_t address,
+                       const uint8_t *area, unsigned first, unsigned end)
 {
-    return memory_write_block(cpu, insn->seg, address + first, area + first, end - first);
+    memory_write_block(cpu, insn->seg, address + first, area + first, end - first);
 }
 
 /* Where PKRU lies in an image with these components. */
@@ -223,7 +218,6 @@ static unsigned pkru_offset(uint64_t components, bool compact)
     return components & COMPONENT_AVX ? AREA_END : AREA_AVX;
 }
 
-/* Everything was probed: the writes cannot fault. */
 static int xsave_write(struct cpu *cpu, const struct insn *insn, const struct xsave_plan *plan)
 {
     uint8_t area[AREA_END] = { 0 };
@@ -244,21 +238,20 @@ static int xsave_write(struct cpu *cpu, const struct insn *insn, const struct xs
         memcpy(area + AREA_AVX + 16 * i, cpu->s.vector[i] + 16, 16);
     store64(area + AREA_HEADER, (old_bv & ~plan->wanted) | plan->state_bv);
     store64(area + AREA_HEADER + 8, plan->wanted | COMPACT);
-    int fault = 0;
-    if (plan->saved & COMPONENT_X87)
-        fault |= write_part(cpu, insn, address, area, 0, AREA_MXCSR)
-                 | write_part(cpu, insn, address, area, AREA_ST, AREA_XMM);
+    if (plan->saved & COMPONENT_X87) {
+        write_part(cpu, insn, address, area, 0, AREA_MXCSR);
+        write_part(cpu, insn, address, area, AREA_ST, AREA_XMM);
+    }
     if (plan->mxcsr)
-        fault |= write_part(cpu, insn, address, area, AREA_MXCSR, AREA_ST);
+        write_part(cpu, insn, address, area, AREA_MXCSR, AREA_ST);
     if (plan->saved & COMPONENT_SSE)
-        fault |= write_part(cpu, insn, address, area, AREA_XMM, xmm_end);
+        write_part(cpu, insn, address, area, AREA_XMM, xmm_end);
     if (plan->saved & COMPONENT_AVX)
-        fault |= write_part(cpu, insn, address, area, AREA_AVX, avx_end);
+        write_part(cpu, insn, address, area, AREA_AVX, avx_end);
     if (plan->saved & COMPONENT_PKRU)
-        fault |= memory_write64(cpu, insn->seg, pkru, cpu->s.pkru);
-    return fault
-           | write_part(cpu, insn, address, area, AREA_HEADER,
-                        AREA_HEADER + (plan->compact ? 16 : 8));
+        memory_write64(cpu, insn->seg, pkru, cpu->s.pkru);
+    write_part(cpu, insn, address, area, AREA_HEADER, AREA_HEADER + (plan->compact ? 16 : 8));
+    return 0;
 }
 
 int exec_xsave(struct cpu *cpu, const struct insn *insn)

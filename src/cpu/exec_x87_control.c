@@ -58,7 +58,6 @@ void x87_reset(struct cpu *cpu)
     cpu->s.ftw = 0xffff;
     cpu->s.fop = 0;
     cpu->s.fip = cpu->s.fdp = 0;
-    cpu->s.fcs = cpu->s.fds = 0;
     update_ferr(cpu);
 }
 
@@ -181,7 +180,8 @@ int exec_fnstsw_ax(struct cpu *cpu, const struct insn *insn)
     return 0;
 }
 
-/* Environment: 14 or 28 bytes, in protected or real mode format. */
+/* Environment: 14 or 28 bytes, in protected or real mode format. The selectors of
+ * the former are 0. */
 
 static bool real_format(const struct cpu *cpu)
 {
@@ -196,16 +196,15 @@ static unsigned environment_bytes(const struct insn *insn)
 static void put_environment(const struct cpu *cpu, const struct insn *insn, uint8_t *e)
 {
     const struct cpu_state *s = &cpu->s;
-    uint32_t ip = (uint32_t)s->fip + (real_format(cpu) ? (uint32_t)s->fcs << 4 : 0);
-    uint32_t dp = (uint32_t)s->fdp + (real_format(cpu) ? (uint32_t)s->fds << 4 : 0);
+    uint32_t ip = (uint32_t)s->fip, dp = (uint32_t)s->fdp;
     if (insn->operand_bytes == 2) {
         store16(e, s->fcw);
         store16(e + 2, s->fsw);
         store16(e + 4, tags_full(cpu));
         store16(e + 6, (uint16_t)ip);
         store16(e + 10, (uint16_t)dp);
-        store16(e + 8, real_format(cpu) ? (uint16_t)((ip >> 4 & 0xf000) | s->fop) : s->fcs);
-        store16(e + 12, real_format(cpu) ? (uint16_t)(dp >> 4 & 0xf000) : s->fds);
+        store16(e + 8, real_format(cpu) ? (uint16_t)((ip >> 4 & 0xf000) | s->fop) : 0);
+        store16(e + 12, real_format(cpu) ? (uint16_t)(dp >> 4 & 0xf000) : 0);
         return;
     }
     store32(e, 0xffff0000 | s->fcw);
@@ -219,9 +218,9 @@ static void put_environment(const struct cpu *cpu, const struct insn *insn, uint
         return;
     }
     store32(e + 12, ip);
-    store32(e + 16, s->fcs | (uint32_t)s->fop << 16);
+    store32(e + 16, (uint32_t)s->fop << 16);
     store32(e + 20, dp);
-    store32(e + 24, 0xffff0000 | s->fds);
+    store32(e + 24, 0xffff0000);
 }
 
 static void get_environment(struct cpu *cpu, const struct insn *insn, const uint8_t *e)
@@ -250,7 +249,6 @@ static void get_environment(struct cpu *cpu, const struct insn *insn, const uint
             s->fdp = load32(e + 20);
         }
     }
-    s->fcs = s->fds = 0;
     s->fcw = (s->fcw & 0x1f3f) | FCW_RESERVED;
     set_tags_full(cpu, tags);
     x87_update_summary(cpu);

@@ -59,7 +59,6 @@ static void reset_vectors(struct cpu_state *s)
     s->ftw = 0x5555;
     s->fop = 0;
     s->fip = s->fdp = 0;
-    s->fcs = s->fds = 0;
     s->mxcsr = 0x1f80;
     memset(s->vector, 0, sizeof s->vector);
     s->xcr0 = 1;

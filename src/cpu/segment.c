@@ -68,7 +68,6 @@ int descriptor_set_accessed(struct cpu *cpu, struct descriptor *descriptor)
     uint8_t rights = (uint8_t)(descriptor->raw >> 40) | SEGMENT_ACCESSED;
     TRY_FAULT(memory_system_write(cpu, descriptor->linear + 5, &rights, 1));
     descriptor->segment.attributes |= SEGMENT_ACCESSED;
-    descriptor->raw |= (uint64_t)SEGMENT_ACCESSED << 40;
     return 0;
 }
 

@@ -85,7 +85,7 @@ struct cpu_state {
     struct x87_register x87[8]; /* physical registers R0..R7 */
     uint16_t fcw, fsw, ftw /* full tag word, 2 bits a physical register */, fop;
     uint64_t fip, fdp;
-    uint16_t fcs, fds;
+    uint32_t pad_x87; /* the selectors of FIP and FDP are 0: CPUID.7.EBX[13] */
     uint32_t mxcsr;
     uint8_t pad_vector[16];
     uint8_t vector[16][32] __attribute__((aligned(32))); /* YMM: XMM is the low half */

@@ -61,6 +61,12 @@ static inline int cpu_need_cpl0(struct cpu *cpu)
     return likely(cpu->s.cpl == 0) ? 0 : cpu_raise_gp0(cpu);
 }
 
+/* #GP(0) for programs where CR4.UMIP hides the system's registers from them. */
+static inline int cpu_check_umip(struct cpu *cpu)
+{
+    return (cpu->s.cr4 & CR4_UMIP) && cpu->s.cpl > 0 ? cpu_raise_gp0(cpu) : 0;
+}
+
 /* memory_system_read of 1..128 bytes, with the TLB looked up in line. */
 static inline int system_read(struct cpu *cpu, uint64_t linear, void *value, unsigned bytes)
 {

@@ -6,11 +6,6 @@
 #include "cpu/segment.h"
 #include "cpu/system.h"
 
-static int check_umip(struct cpu *cpu)
-{
-    return (cpu->s.cr4 & CR4_UMIP) && cpu->s.cpl > 0 ? cpu_raise_gp0(cpu) : 0;
-}
-
 static int load_table(struct cpu *cpu, const struct insn *insn, struct descriptor_table *table)
 {
     uint8_t bytes[10] = { 0 };
@@ -33,7 +28,7 @@ static int store_table(struct cpu *cpu, const struct insn *insn,
 {
     uint8_t bytes[10];
 
-    TRY_FAULT(check_umip(cpu));
+    TRY_FAULT(cpu_check_umip(cpu));
     store16(bytes, (uint16_t)table->limit);
     store64(bytes + 2, table->base);
     return memory_write_block(cpu, insn->seg, insn_address(cpu, insn), bytes,
@@ -82,9 +77,6 @@ static int load_ldt(struct cpu *cpu, uint16_t selector)
 {
     struct descriptor descriptor;
 
-    TRY_FAULT(need_descriptors(cpu));
-    if (cpu->s.cpl != 0)
-        return cpu_raise_gp0(cpu);
     if (SELECTOR_NULL(selector)) {
         cpu->s.ldtr = (struct segment){ 0, 0, selector, 0 };
         return 0;
@@ -100,8 +92,7 @@ static int load_task(struct cpu *cpu, uint16_t selector)
 {
     struct descriptor descriptor;
 
-    TRY_FAULT(need_descriptors(cpu));
-    if (cpu->s.cpl != 0 || SELECTOR_NULL(selector))
+    if (SELECTOR_NULL(selector))
         return cpu_raise_gp0(cpu);
     TRY_FAULT(read_system(cpu, selector, &descriptor));
     unsigned type = descriptor.segment.attributes & (SEGMENT_S | SEGMENT_TYPE);
@@ -121,30 +112,37 @@ static int read_selector(struct cpu *cpu, const struct insn *insn, uint16_t *sel
     return memory_read16(cpu, insn->seg, insn_address(cpu, insn), selector);
 }
 
+/* What LLDT and LTR demand before they look at their operand. */
+static int check_load(struct cpu *cpu)
+{
+    TRY_FAULT(need_descriptors(cpu));
+    return cpu_need_cpl0(cpu);
+}
+
 int exec_lldt_r(struct cpu *cpu, const struct insn *insn)
 {
+    TRY_FAULT(check_load(cpu));
     return load_ldt(cpu, register_read16(cpu, insn->rm));
 }
 
 int exec_lldt_m(struct cpu *cpu, const struct insn *insn)
 {
     uint16_t selector;
-    TRY_FAULT(need_descriptors(cpu));
-    TRY_FAULT(cpu_need_cpl0(cpu));
+    TRY_FAULT(check_load(cpu));
     TRY_FAULT(read_selector(cpu, insn, &selector));
     return load_ldt(cpu, selector);
 }
 
 int exec_ltr_r(struct cpu *cpu, const struct insn *insn)
 {
+    TRY_FAULT(check_load(cpu));
     return load_task(cpu, register_read16(cpu, insn->rm));
 }
 
 int exec_ltr_m(struct cpu *cpu, const struct insn *insn)
 {
     uint16_t selector;
-    TRY_FAULT(need_descriptors(cpu));
-    TRY_FAULT(cpu_need_cpl0(cpu));
+    TRY_FAULT(check_load(cpu));
     TRY_FAULT(read_selector(cpu, insn, &selector));
     return load_task(cpu, selector);
 }
@@ -152,7 +150,7 @@ int exec_ltr_m(struct cpu *cpu, const struct insn *insn)
 static int store_register(struct cpu *cpu, const struct insn *insn, uint16_t selector)
 {
     TRY_FAULT(need_descriptors(cpu));
-    TRY_FAULT(check_umip(cpu));
+    TRY_FAULT(cpu_check_umip(cpu));
     if (insn->operand_bytes == 2)
         register_write16(cpu, insn->rm, selector);
     else
@@ -163,7 +161,7 @@ static int store_register(struct cpu *cpu, const struct insn *insn, uint16_t sel
 static int store_memory(struct cpu *cpu, const struct insn *insn, uint16_t selector)
 {
     TRY_FAULT(need_descriptors(cpu));
-    TRY_FAULT(check_umip(cpu));
+    TRY_FAULT(cpu_check_umip(cpu));
     return memory_write16(cpu, insn->seg, insn_address(cpu, insn), selector);
 }
 

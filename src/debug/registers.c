@@ -85,9 +85,8 @@ static uint64_t read_integer(const struct cpu *cpu, const struct row *row)
     case KIND_FCTRL: return s->fcw;
     case KIND_FSTAT: return s->fsw;
     case KIND_FTAG: return s->ftw;
-    case KIND_FISEG: return s->fcs;
+    case KIND_FISEG: case KIND_FOSEG: return 0;
     case KIND_FIOFF: return s->fip;
-    case KIND_FOSEG: return s->fds;
     case KIND_FOOFF: return s->fdp;
     case KIND_FOP: return s->fop;
     case KIND_MXCSR: return s->mxcsr;

@@ -38,7 +38,7 @@ static const struct field fields[] = {
     ONE(cr0), ONE(cr2), ONE(cr3), ONE(cr4), ONE(xcr0), LIST("dr", dr, 8), LIST("pdpte", pdpte, 4),
     ONE(efer), ONE(star), ONE(lstar), ONE(cstar), ONE(sfmask), ONE(kernel_gs_base),
     ONE(sysenter_cs), ONE(sysenter_esp), ONE(sysenter_eip), ONE(pat), ONE(tsc_offset), ONE(tsc_adjust),
-    ONE(tsc_aux), ONE(fcw), ONE(fsw), ONE(ftw), ONE(fop), ONE(fip), ONE(fdp), ONE(fcs), ONE(fds), ONE(mxcsr),
+    ONE(tsc_aux), ONE(fcw), ONE(fsw), ONE(ftw), ONE(fop), ONE(fip), ONE(fdp), ONE(mxcsr),
     LIST("x87 r", x87, 8), { "ymm", AT(vector[0]), 32, 16, 32 },
     ONE(cpl), ONE(activity), ONE(shadow_sti), ONE(shadow_mov_ss), ONE(nmi_blocked), ONE(nmi_pending),
     ONE(smi_pending), ONE(init_pending), ONE(smm), ONE(yield), ONE(monitor_armed), ONE(monitor_address),

@@ -548,6 +548,7 @@ static void reset_leaves_no_trace(void **state)
     memset(s, 0xa5, sizeof *s);
     s->index = 0;
     s->yield = 0;
+    s->pad_x87 = 0;
     memset(s->pad_vector, 0, sizeof s->pad_vector);
     memset(s->pad, 0, sizeof s->pad);
     cpu_reset(b->cpu);
