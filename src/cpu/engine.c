@@ -4,6 +4,7 @@
 #include "cpu/engine.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "cpu/debug.h"
 #include "cpu/exceptions.h"
@@ -13,6 +14,7 @@
 
 #define BUCKETS (1u << 16)
 #define ARENA_BYTES (48u << 20)
+#define HUGE_BYTES (2u << 20) /* the host's larger pages */
 
 static void table_written(void *context, uint32_t page, uint32_t offset, uint32_t length,
                           const uint8_t *before)
@@ -75,7 +77,7 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
     engine->page_lines = calloc(pages, sizeof *engine->page_lines);
     engine->tables = calloc(pages, sizeof *engine->tables);
     engine->writers = calloc(pages, sizeof *engine->writers);
-    engine->arena = malloc(ARENA_BYTES);
+    engine->arena = aligned_alloc(HUGE_BYTES, ARENA_BYTES);
     engine->none.key = BLOCK_KEY_NONE;
     engine->block_limit = BLOCK_INSNS_MAXIMUM;
     if (!engine->buckets || !engine->page_blocks || !engine->page_lines || !engine->tables
@@ -83,6 +85,7 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
         engine_destroy(engine);
         return NULL;
     }
+    madvise(engine->arena, ARENA_BYTES, MADV_HUGEPAGE);
     decoder_init(&engine->decoder, model);
     memory->listener = (struct physmem_listener){
         engine, table_written, code_written, page_flagged, remapped,
@@ -128,9 +131,18 @@ void engine_flush_blocks(struct engine *engine)
         engine->translator.all_stale(engine->translator.context);
 }
 
+/* Blocks of one page lie in a stretch of the table, in their order, so that going on
+ * behind a block finds the next bucket in the host's cache. */
 static struct block **bucket(struct engine *engine, uint64_t key)
 {
-    return &engine->buckets[(key * 0x9e3779b97f4a7c15ull) >> 48 & (BUCKETS - 1)];
+    uint64_t stretch = ((key >> 16) * 0x9e3779b97f4a7c15ull) >> 48;
+    return &engine->buckets[(stretch + (key >> 7 & 0x1ff)) & (BUCKETS - 1)];
+}
+
+/* Whether code that was decoded lies where a block with this key begins. */
+static bool may_be_there(const struct engine *engine, uint64_t key)
+{
+    return engine->page_lines[key >> 16] >> (key >> 10 & 63) & 1;
 }
 
 static void unlink_hash(struct engine *engine, struct block *block)
@@ -191,6 +203,8 @@ static void decode_crossing(struct engine *engine, struct block *block, uint32_t
 
 struct block *engine_find_block(struct engine *engine, uint64_t key)
 {
+    if (!may_be_there(engine, key))
+        return NULL;
     struct block *block = *bucket(engine, key);
     while (block && block->key != key)
         block = block->hash_next;
