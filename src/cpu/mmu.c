@@ -349,7 +349,7 @@ static void allow_writes(struct cpu *cpu, struct tlb_entry *entry, uint32_t page
 {
     if (cpu->memory->flags[page])
         return;
-    entry->write_tag &= ~TLB_TRACKED;
+    entry->write_tag = tlb_plain(entry->write_tag);
     tlb_note_writer(cpu->engine, page, entry->write_tag);
 }
 
@@ -363,7 +363,9 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
     if (read_page >= PHYSMEM_DISCARD)
         return;
     tlb_use(&cpu->tlbs[index], page_linear);
-    entry->addend = (uintptr_t)physmem_host(cpu->memory, read_page) - (uintptr_t)page_linear;
+    uintptr_t host = (uintptr_t)physmem_host(cpu->memory, read_page);
+    cpu->tlbs[index].host[tlb_slot(linear)] = host;
+    entry->addend = host - (uintptr_t)page_linear;
     if (permits(cpu, walk, index, ACCESS_FETCH))
         entry->exec_tag = page_linear;
     if (index == MMU_USER_ALIGNED || debug_watches_page(cpu, page_linear))
@@ -372,7 +374,7 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
         entry->read_tag = page_linear;
     if (!walk->dirty || write_page != read_page || !permits(cpu, walk, index, ACCESS_WRITE))
         return;
-    entry->write_tag = page_linear | TLB_TRACKED;
+    entry->write_tag = tlb_tracked(page_linear);
     allow_writes(cpu, entry, read_page);
 }
 
@@ -381,7 +383,7 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
 static uint32_t tracked_page(const struct cpu *cpu, enum mmu_index index, uint64_t linear)
 {
     const struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
-    if (entry->write_tag != ((linear & ~(uint64_t)PAGE_MASK) | TLB_TRACKED))
+    if (entry->write_tag != tlb_tracked(linear & ~(uint64_t)PAGE_MASK))
         return PHYSMEM_MMIO;
     const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
     return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
@@ -395,7 +397,7 @@ static bool take_back(struct cpu *cpu, enum mmu_index index, uint64_t linear, en
     if (!kept)
         return false;
     uint64_t tag = access == ACCESS_READ    ? kept->read_tag
-                   : access == ACCESS_WRITE ? kept->write_tag & ~TLB_TRACKED
+                   : access == ACCESS_WRITE ? tlb_plain(kept->write_tag)
                                             : kept->exec_tag;
     if (tag != (linear & ~(uint64_t)PAGE_MASK))
         return false;
@@ -560,7 +562,7 @@ static void write_tracked(struct cpu *cpu, enum mmu_index index, uint64_t linear
 {
     struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
     physmem_store(cpu->memory, page, linear & PAGE_MASK, value, bytes);
-    if (entry->write_tag == ((linear & ~(uint64_t)PAGE_MASK) | TLB_TRACKED))
+    if (entry->write_tag == tlb_tracked(linear & ~(uint64_t)PAGE_MASK))
         allow_writes(cpu, entry, page);
 }
 

@@ -69,7 +69,7 @@ static void keep_slot(struct tlb_space *space, unsigned *entries, unsigned *code
     if (!(linear & TLB_INVALID) && !(linear >> 63)) {
         if (*entries < TLB_SPACE_ENTRIES)
             space->entry[(*entries)++] = *entry;
-        entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+        tlb_make_invalid(entry, slot);
     }
     if (!(code & TLB_INVALID) && !(code >> 63)) {
         if (*codes < TLB_SPACE_CODES) {

@@ -14,12 +14,12 @@ uint64_t tlb_linear(const struct tlb_entry *entry)
         return entry->read_tag;
     if (!(entry->exec_tag & TLB_INVALID))
         return entry->exec_tag;
-    return entry->write_tag & ~TLB_TRACKED;
+    return tlb_plain(entry->write_tag);
 }
 
-static void make_invalid(struct tlb_entry *entry)
+void tlb_make_invalid(struct tlb_entry *entry, unsigned slot)
 {
-    entry->read_tag = entry->write_tag = entry->exec_tag = TLB_INVALID;
+    entry->read_tag = entry->write_tag = entry->exec_tag = tlb_no_tag(slot);
 }
 
 /* Of one slot: what lies in [linear, linear + span). */
@@ -27,7 +27,7 @@ static void drop_slot(struct tlb *tlb, unsigned slot, uint64_t linear, uint64_t 
 {
     struct tlb_entry *entry = &tlb->entry[slot];
     if (tlb_linear(entry) - linear < span)
-        make_invalid(entry);
+        tlb_make_invalid(entry, slot);
     if (tlb->code_linear[slot] - linear < span) {
         tlb->code_linear[slot] = TLB_INVALID;
         tlb->code_id[slot] = 0;
@@ -46,7 +46,7 @@ static void drop_victims(struct tlb_victims *victims, uint64_t linear, uint64_t 
     unsigned i = one ? victim_slot(linear) : 0, end = one ? i + 1 : TLB_VICTIMS;
     for (; i < end; i++)
         if (tlb_linear(&victims->entry[i]) - linear < span)
-            make_invalid(&victims->entry[i]);
+            tlb_make_invalid(&victims->entry[i], 0);
 }
 
 struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t physical)
@@ -61,7 +61,7 @@ struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, 
         victims->physical[to] = victims->physical_of[slot];
     }
     victims->physical_of[slot] = physical;
-    make_invalid(entry);
+    tlb_make_invalid(entry, slot);
     return entry;
 }
 
@@ -107,7 +107,8 @@ void mmu_flush(struct cpu *cpu)
         struct tlb *tlb = &cpu->tlbs[i];
         if (tlb->empty)
             continue;
-        memset(tlb, 0xff, offsetof(struct tlb, used)); /* all tags have TLB_INVALID set */
+        memset(tlb, 0xff, offsetof(struct tlb, host)); /* all tags have TLB_INVALID set ... */
+        tlb_make_invalid(&tlb->entry[TLB_ENTRIES - 1], TLB_ENTRIES - 1); /* ... and are of this slot */
         memset(tlb->used, 0, sizeof tlb->used);
         memset(cpu->victims[i].entry, 0xff, sizeof cpu->victims[i].entry);
         tlb->empty = 1;
@@ -257,7 +258,7 @@ static void track_writes(struct tlb_entry *entry, uintptr_t host)
 {
     uint64_t tag = entry->write_tag;
     if (!(tag & (TLB_INVALID | TLB_TRACKED)) && (uintptr_t)tag + entry->addend == host)
-        entry->write_tag = tag | TLB_TRACKED;
+        entry->write_tag = tlb_tracked(tag);
 }
 
 static void track_half(struct tlb *tlb, unsigned half, uintptr_t host)
@@ -301,12 +302,13 @@ void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept)
     uint64_t linear = tlb_linear(kept);
     struct tlb_entry *entry = &tlb->entry[tlb_slot(linear)];
     *entry = *kept;
+    tlb->host[tlb_slot(linear)] = (uintptr_t)linear + kept->addend;
     tlb_use(tlb, linear);
     if (kept->write_tag & (TLB_INVALID | TLB_TRACKED))
         return;
     uint64_t page = ((uintptr_t)linear + kept->addend - (uintptr_t)cpu->memory->bytes) >> PAGE_SHIFT;
     if (cpu->memory->flags[page])
-        entry->write_tag |= TLB_TRACKED;
+        entry->write_tag = tlb_tracked(linear);
     else
         tlb_note_writer(cpu->engine, (uint32_t)page, linear);
 }

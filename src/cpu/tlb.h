@@ -15,12 +15,32 @@ struct cpu;
 struct engine;
 
 #define TLB_ENTRIES 2048
-/* No page address has these bits set, nor one with the low bits by which translated
- * code checks an alignment. */
-#define TLB_INVALID 0x800ull
-/* In a write tag, beside the address: rights and D are given, but the page has
- * a tracking flag, so that each write is looked at. */
-#define TLB_TRACKED 0x400ull
+/*
+ * Marks in a tag. Translated code compares by exclusive or and looks at the upper bits
+ * of the result only; so a tag that has one is, besides, of a page of another slot.
+ * Who has the tag in full is not misled either: no page address has these bits set.
+ */
+#define TLB_INVALID 0x800ull /* nothing */
+#define TLB_TRACKED 0x400ull /* of writes: tlb_tracked */
+
+/* No access to `slot` may be made at once. */
+static inline uint64_t tlb_no_tag(unsigned slot)
+{
+    return TLB_INVALID | (slot ? 0 : PAGE_BYTES);
+}
+
+/* Rights and D are given, but the page has a tracking flag, so that each write is
+ * looked at. */
+static inline uint64_t tlb_tracked(uint64_t page)
+{
+    return page ^ (PAGE_BYTES | TLB_TRACKED);
+}
+
+/* The tag as if there were no tracking. */
+static inline uint64_t tlb_plain(uint64_t tag)
+{
+    return tag & TLB_TRACKED ? tag ^ (PAGE_BYTES | TLB_TRACKED) : tag;
+}
 
 /* A direct-mapped entry. A tag is the linear page address for which that kind
  * of access needs no further look: permission given, A (and D) set, plain
@@ -45,6 +65,7 @@ struct tlb {
     struct tlb_entry entry[TLB_ENTRIES];
     uint64_t code_linear[TLB_ENTRIES]; /* TLB_INVALID is set: none */
     uint32_t code_id[TLB_ENTRIES];     /* what translated code compares with */
+    uintptr_t host[TLB_ENTRIES];       /* of an entry that has a tag: where the page is */
     /* Slots in which something of the lower or the upper half may be. */
     uint64_t used[2][TLB_ENTRIES / 64];
     uint64_t empty; /* 1: nothing was put in since the last flush, which need not be repeated */
@@ -107,6 +128,8 @@ const struct tlb_entry *tlb_victim(const struct cpu *cpu, unsigned index, uint64
 /* A first write is the moment a page stops being CLEAN; only after that can its write
  * tag be given out. */
 void tlb_begin_write(struct cpu *cpu, uint64_t physical);
+/* An entry, which lies in `slot` of a TLB, allows nothing. */
+void tlb_make_invalid(struct tlb_entry *entry, unsigned slot);
 /* Puts an entry that was kept into its slot. */
 void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept);
 

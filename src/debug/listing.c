@@ -62,6 +62,8 @@ static void name_tlb(uint32_t offset, char *to, size_t size)
             snprintf(to, size, "tlb%u.%s", number, field);
     } else if (in_tlb < offsetof(struct tlb, code_id)) {
         snprintf(to, size, "tlb%u.code_linear+0x%zx", number, in_tlb - offsetof(struct tlb, code_linear));
+    } else if (in_tlb >= offsetof(struct tlb, host)) {
+        snprintf(to, size, "tlb%u.host", number);
     } else {
         snprintf(to, size, "tlb%u.code_id[%zu]", number, (in_tlb - offsetof(struct tlb, code_id)) / 4);
     }

@@ -7,8 +7,9 @@
  */
 #include "translator/compile.h"
 
-#define TLB_ENTRY_SHIFT 5
-_Static_assert(sizeof(struct tlb_entry) == 1 << TLB_ENTRY_SHIFT, "the index is a rotated address");
+/* What SCRATCH2 has of an address is eight times its slot. */
+#define SLOT_SHIFT 3
+_Static_assert(sizeof(struct tlb_entry) == 4 << SLOT_SHIFT, "an entry is found by a scaled index");
 
 static struct slow_path *slow_path(struct compile *c)
 {
@@ -130,15 +131,34 @@ static bool simple(const struct insn *insn)
     return insn->seg == SEGMENT_FLAT && simple_offset(insn);
 }
 
-static struct host_operand in_tlb(const struct compile *c, size_t field)
+static struct host_operand in_tlb(const struct compile *c, unsigned scale, size_t offset)
 {
-    size_t offset = offsetof(struct cpu, tlbs) + c->index * sizeof(struct tlb)
-                    + offsetof(struct tlb, entry) + field;
-    return operand_indexed(VCPU, SCRATCH2, 0, (int32_t)offset);
+    offset += offsetof(struct cpu, tlbs) + c->index * sizeof(struct tlb);
+    return operand_indexed(VCPU, SCRATCH2, scale, (int32_t)offset);
 }
 
-/* The check of the linear address base + disp. Behind it comes the load of the
- * addend (load_addend). Returns the jump of its failure. Spoils SCRATCH. */
+/* Jumps unless [SCRATCH, SCRATCH + bytes), an address less the TLB's tag, lies in the
+ * page and is aligned. Spoils SCRATCH if more than one aligned piece is wanted. */
+static uint8_t *leave_page(struct emitter *e, unsigned bytes, unsigned alignment)
+{
+    struct host_operand offset = operand_register(SCRATCH);
+    unsigned shift = 0;
+    if (alignment > 1 && bytes <= alignment) {
+        emit_instruction(e, OP1(0xf7), 8, 0, offset); /* TEST */
+        emit_bytes(e, (uint32_t)(-(int32_t)PAGE_BYTES | (int32_t)(alignment - 1)), 4);
+        return emit_jump_if(e, CONDITION_NE, NULL);
+    }
+    if (alignment > 1) {
+        shift = (unsigned)__builtin_ctz(alignment);
+        emit_rorx(e, SCRATCH, SCRATCH, shift);
+    }
+    emit_alu_constant(e, ALU_CMP, 8, offset, (int32_t)((PAGE_BYTES - bytes) >> shift));
+    return emit_jump_if(e, CONDITION_A, NULL);
+}
+
+/* The check of the linear address base + disp; returns the jump of its failure. Then
+ * SCRATCH has the offset in the page (see leave_page), and where the page is can be
+ * loaded. */
 static uint8_t *look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                         unsigned alignment)
 {
@@ -148,32 +168,36 @@ static uint8_t *look_up(struct compile *c, unsigned base, int32_t disp, unsigned
         address = SCRATCH;
         emit_lea(e, 8, SCRATCH, operand_memory(base, disp));
     }
-    emit_rorx(e, SCRATCH2, address, PAGE_SHIFT - TLB_ENTRY_SHIFT);
-    emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
-    /* What is aligned does not cross a page; of more, the last aligned piece. */
-    unsigned last = (bytes - 1) & ~(alignment - 1);
-    if (last)
-        emit_lea(e, 8, SCRATCH, operand_memory(address, (int32_t)last));
-    else if (address != SCRATCH)
+    emit_rorx(e, SCRATCH2, address, PAGE_SHIFT - SLOT_SHIFT);
+    if (address != SCRATCH)
         emit_load(e, 8, SCRATCH, operand_register(address));
-    emit_alu_constant(e, ALU_AND, 8, operand_register(SCRATCH),
-                      -(int32_t)PAGE_BYTES | (int32_t)(alignment - 1));
-    emit_alu(e, ALU_CMP, 8, SCRATCH,
-             in_tlb(c, write ? offsetof(struct tlb_entry, write_tag) : offsetof(struct tlb_entry, read_tag)));
+    emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << SLOT_SHIFT);
+    emit_alu(e, ALU_XOR, 8, SCRATCH,
+             in_tlb(c, 2, offsetof(struct tlb, entry)
+                              + (write ? offsetof(struct tlb_entry, write_tag)
+                                       : offsetof(struct tlb_entry, read_tag))));
     flags_clobbered(c);
-    return emit_jump_if(e, CONDITION_NE, NULL);
+    return leave_page(e, bytes, alignment);
 }
 
+/* SCRATCH2 = what to add to a linear address */
 static void load_addend(struct compile *c)
 {
-    emit_load(&c->e, 8, SCRATCH2, in_tlb(c, offsetof(struct tlb_entry, addend)));
+    emit_load(&c->e, 8, SCRATCH2,
+              in_tlb(c, 2, offsetof(struct tlb, entry) + offsetof(struct tlb_entry, addend)));
+}
+
+/* SCRATCH2 = where the page is */
+static void load_page(struct compile *c)
+{
+    emit_load(&c->e, 8, SCRATCH2, in_tlb(c, 0, offsetof(struct tlb, host)));
 }
 
 void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                     unsigned alignment)
 {
     slow_from(c, look_up(c, base, disp, bytes, write, alignment));
-    load_addend(c);
+    load_page(c);
 }
 
 /* Groups */
@@ -225,11 +249,15 @@ static struct group *group_of(struct compile *c, unsigned which, unsigned bytes,
     return group;
 }
 
-/* The check of a group whose range begins at base + disp; then SCRATCH2 has the addend. */
+/* The check of a group whose range begins at base + disp; then SCRATCH2 has what its
+ * members add. */
 static void check_group(struct compile *c, const struct group *group, unsigned base, int32_t disp)
 {
     uint8_t *from = look_up(c, base, disp, group->span, group->write, group->alignment);
-    load_addend(c);
+    if (group->place)
+        load_page(c);
+    else
+        load_addend(c);
     compile_plain_exit(c, from);
 }
 
@@ -254,9 +282,7 @@ static struct host_operand grouped_operand(struct compile *c, struct group *grou
             linear_address(c, access->offset);
             check_group(c, group, SCRATCH, 0);
         }
-        if (group->place)
-            emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
-        else if (insn->seg != SEGMENT_FLAT)
+        if (!group->place && insn->seg != SEGMENT_FLAT)
             emit_alu(&c->e, ALU_ADD, 8, SCRATCH2, segment_base(insn));
         keep_addend(c, group, access);
     }
@@ -286,40 +312,19 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
         emit_lea(&c->e, 8, SCRATCH2, operand);
         return operand_memory(SCRATCH2, 0);
     }
+    struct host_operand found = operand_indexed(SCRATCH2, SCRATCH, 0, 0);
     if (simple(insn)) {
         unsigned base = host_of(insn->base);
-        memory_look_up(c, base, (int32_t)insn->disp, bytes, write, alignment);
-        return operand_indexed(SCRATCH2, base, 0, (int32_t)insn->disp);
-    }
-    linear_address(c, 0);
-    memory_look_up(c, SCRATCH, 0, bytes, write, alignment);
-    /* The addend survives in SCRATCH2 unless the address needs it. */
-    bool both = insn->index < RIP && !pinned(insn->index);
-    if (both) {
-        /* index in memory: SCRATCH = index, scaled onto the addend */
-        emit_load(&c->e, 8, SCRATCH, guest_operand(insn->index));
-        if (insn->address_shift == 32) {
-            emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH2);
-            linear_address(c, 0);
-            emit_load(&c->e, 8, SCRATCH2, IN_VCPU(translated.value));
-        } else {
-            emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, insn->scale, (int32_t)insn->disp));
-            if (insn->base == RIP) {
-                emit_constant(&c->e, SCRATCH, c->rip);
-            } else if (no_register(insn->base)) {
-                emit_constant(&c->e, SCRATCH, 0);
-            } else {
-                emit_load(&c->e, 8, SCRATCH, guest_operand(insn->base));
-            }
-            if (insn->seg != SEGMENT_FLAT)
-                emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(insn));
-        }
+        slow_from(c, look_up(c, base, (int32_t)insn->disp, bytes, write, alignment));
+        load_addend(c);
+        found = operand_indexed(SCRATCH2, base, 0, (int32_t)insn->disp);
     } else {
         linear_address(c, 0);
+        memory_look_up(c, SCRATCH, 0, bytes, write, alignment);
     }
     if (!keep)
-        return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
-    emit_lea(&c->e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
+        return found;
+    emit_lea(&c->e, 8, SCRATCH2, found);
     return operand_memory(SCRATCH2, 0);
 }
 
@@ -337,9 +342,7 @@ struct host_operand memory_at(struct compile *c, unsigned bytes, bool write)
 {
     if (c->insn->seg != SEGMENT_FLAT)
         emit_alu(&c->e, ALU_ADD, 8, SCRATCH, segment_base(c->insn));
-    emit_store(&c->e, 8, IN_VCPU(translated.value), SCRATCH);
     memory_look_up(c, SCRATCH, 0, bytes, write, 1);
-    emit_load(&c->e, 8, SCRATCH, IN_VCPU(translated.value));
     return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
 }
 
@@ -400,7 +403,8 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
         check_group(c, group, host_of(base), disp - access->offset);
         keep_addend(c, group, access);
     } else {
-        memory_look_up(c, host_of(base), disp, bytes, write, 1);
+        slow_from(c, look_up(c, host_of(base), disp, bytes, write, 1));
+        load_addend(c);
     }
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
 }

@@ -48,7 +48,7 @@ void memory_finish(struct compile *c);
 /* base + index * scale + disp into `reg`, cut to `width` bytes. Uses SCRATCH2
  * when base and index are both in memory. Leaves flags alone. */
 void memory_sum(struct compile *c, unsigned reg, unsigned width);
-/* Of the linear address base + disp: SCRATCH2 becomes the addend. Spoils SCRATCH. */
+/* Of the linear address base + disp, which is found then at SCRATCH2 + SCRATCH. */
 void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                     unsigned alignment);
 /* A field (its offset in struct segment_access) of a segment's derived state. */

@@ -51,9 +51,6 @@ static struct host_operand check(struct compile *c, const struct offset *offset,
         emit_alu(e, ALU_ADD, 8, SCRATCH, base);
     }
     memory_look_up(c, SCRATCH, 0, bytes, write, alignment);
-    make_offset(c, offset, SCRATCH);
-    if (!plain)
-        emit_alu(e, ALU_ADD, 8, SCRATCH2, base);
     emit_lea(e, 8, SCRATCH2, operand_indexed(SCRATCH2, SCRATCH, 0, 0));
     return operand_memory(SCRATCH2, 0);
 }

@@ -19,11 +19,23 @@ static bool writes(struct cpu_bench *b, uint64_t at)
     return memory_fast_write(b->cpu, SEGMENT_FLAT, at, 8) != NULL;
 }
 
+/* Translated code takes an address for one of the entry's page if the two differ in the
+ * lower 12 bits only: a tag that is not the page's must be of another slot. */
+static void assert_slots(const struct tlb *tlb)
+{
+    for (unsigned k = 0; k < TLB_ENTRIES; k++) {
+        const uint64_t tags[] = { tlb->entry[k].read_tag, tlb->entry[k].write_tag };
+        for (unsigned i = 0; i < 2; i++)
+            assert_true((tlb_slot(tags[i]) == k) == !(tags[i] & (TLB_INVALID | TLB_TRACKED)));
+    }
+}
+
 static void assert_empty(const struct cpu_bench *b)
 {
     for (unsigned i = 0; i < MMU_INDEX_COUNT; i++) {
         const struct tlb *tlb = &b->cpu->tlbs[i];
         assert_int_equal(tlb->empty, 1);
+        assert_slots(tlb);
         for (unsigned k = 0; k < TLB_ENTRIES / 64; k++)
             assert_true(tlb->used[0][k] == 0 && tlb->used[1][k] == 0);
         for (unsigned k = 0; k < TLB_ENTRIES; k++)
@@ -336,17 +348,20 @@ static void spans_are_dropped(void **state)
     for (unsigned n = 0; n < 3000; n++) {
         memset(&tlb, 0xff, offsetof(struct tlb, used));
         memset(tlb.used, 0, sizeof tlb.used);
+        for (unsigned i = 0; i < TLB_ENTRIES; i++)
+            tlb_make_invalid(&tlb.entry[i], i);
         uint64_t base = n & 1 ? half : 0;
         for (unsigned i = 0; i < 60; i++) {
             seed = seed * 6364136223846793005ull + 1442695040888963407ull;
             uint64_t page = (seed >> 30 & (i & 3 ? 0x1fff : 0xfffffff)) << 12 | (seed & 8 ? base ^ half : base);
             struct tlb_entry *entry = &tlb.entry[tlb_slot(page)];
+            tlb_make_invalid(entry, tlb_slot(page));
             if (seed >> 60 & 1)
                 entry->read_tag = page;
             else if (seed >> 61 & 1)
-                entry->read_tag = TLB_INVALID, entry->exec_tag = page;
+                entry->exec_tag = page;
             else
-                entry->read_tag = entry->exec_tag = TLB_INVALID, entry->write_tag = page | TLB_TRACKED;
+                entry->write_tag = tlb_tracked(page);
             if (seed >> 62 & 1) {
                 tlb.code_linear[tlb_slot(page)] = page;
                 tlb.code_id[tlb_slot(page)] = i;
@@ -356,10 +371,11 @@ static void spans_are_dropped(void **state)
         before = tlb;
         uint64_t span = 1ull << (12 + n % 30), from = base | (seed >> 20 & 0x3ffffff000 & ~(span - 1));
         tlb_drop_span(&tlb, from, span);
+        assert_slots(&tlb);
         for (unsigned i = 0; i < TLB_ENTRIES; i++) {
             bool goes = tlb_linear(&before.entry[i]) - from < span;
             struct tlb_entry none = before.entry[i];
-            none.read_tag = none.write_tag = none.exec_tag = TLB_INVALID;
+            none.read_tag = none.write_tag = none.exec_tag = tlb_no_tag((unsigned)i);
             assert_memory_equal(&tlb.entry[i], goes ? &none : &before.entry[i], sizeof none);
             bool code = before.code_linear[i] - from < span;
             assert_true(tlb.code_linear[i] == (code ? TLB_INVALID : before.code_linear[i]));
