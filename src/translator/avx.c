@@ -223,8 +223,10 @@ bool lower_avx(struct compile *c)
             rm = operand_register(host);
     }
     unsigned reg = row->modrm & MODRM_FIX_REG ? insn->modrm >> 3 & 7 : p.general_reg ? host : insn->reg;
+    uint32_t named = e->named;
     emit_vex(e, host_opcode(row), insn->rex & 8 ? 8 : 4, insn->vex_l && !is_scalar(row), reg, insn->vvvv,
              rm);
+    e->named = named | (general ? 1u << host : 0); /* no vector register is meant */
     if (p.immediate)
         emit_bytes(e, insn->imm, 1);
     if (writes && !pinned(guest))

@@ -57,6 +57,12 @@ static void unroll(struct compile *c, uint32_t limit)
         }
 }
 
+/* It is a loop that came back to its head: this is made for the way back. */
+static bool returns(const struct compile *c)
+{
+    return c->translation->in.recipe != RECIPE_NONE;
+}
+
 /* Goes on behind the last block. */
 static bool extend(struct compile *c, uint32_t limit)
 {
@@ -76,7 +82,7 @@ static bool extend(struct compile *c, uint32_t limit)
     const struct block *to = successor(c, block, target);
     if (fallthrough && target != next) {
         const struct block *behind = successor(c, block, next);
-        last->taken = to && (!behind || to->heat > behind->heat);
+        last->taken = to && (!behind || to->heat > behind->heat || (returns(c) && to == c->parts[0].block));
         if (!last->taken) {
             to = behind;
             target = next;

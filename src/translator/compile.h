@@ -141,7 +141,7 @@ struct compile {
     struct flags_use flags_use[INSNS_MAXIMUM];
     uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
     struct accesses accesses;
-    uint8_t addend;           /* number + 1 of the group whose addend came into SCRATCH2 last */
+    uint8_t addend[2];        /* number + 1 of the group whose addend came into SCRATCH, SCRATCH2 last */
     struct slow_path slow[2 * INSNS_MAXIMUM];
     struct compile_edge {
         uint8_t *from;     /* displacement of the jump; NULL: an indirect one */

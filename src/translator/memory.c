@@ -46,7 +46,7 @@ void memory_finish(struct compile *c)
     if (!c->slow_count)
         return;
     struct slow_path *slow = &c->slow[c->slow_count - 1];
-    if (slow->insn != c->number || slow->resume)
+    if (slow->insn != c->number || slow->resume || !(slow->from[0] || slow->bad_target))
         return;
     slow->resume = c->e.at;
     emit_join(&c->e);
@@ -208,20 +208,32 @@ static struct host_operand group_slot(const struct access *access)
                                           + (access->group - 1u) * sizeof(uint64_t)));
 }
 
-/* SCRATCH2 has the addend of the access's group now. */
-static void note_addend(struct compile *c, const struct access *access)
+/* The scratch register has the addend of the access's group now. */
+static void note_addend(struct compile *c, const struct access *access, unsigned scratch)
 {
-    c->addend = access->group;
-    c->e.named &= ~(1u << SCRATCH2);
+    c->addend[scratch == SCRATCH2] = access->group;
+    c->e.named &= ~(1u << scratch);
 }
 
-/* Sees to it that it has, if nothing has changed it since. */
-static void need_addend(struct compile *c, const struct access *access)
+/* Whether it has it still. */
+static bool has_addend(const struct compile *c, unsigned group, unsigned scratch)
 {
-    if (c->addend == access->group && !(c->e.named >> SCRATCH2 & 1))
-        return;
-    emit_load(&c->e, 8, SCRATCH2, group_slot(access));
-    note_addend(c, access);
+    return c->addend[scratch == SCRATCH2] == group && !(c->e.named >> scratch & 1);
+}
+
+/* The scratch register that has the addend, SCRATCH2 unless `either` will do. Of two
+ * groups that are used in turn each gets one. */
+static unsigned need_addend(struct compile *c, const struct access *access, bool either)
+{
+    if (has_addend(c, access->group, SCRATCH2))
+        return SCRATCH2;
+    if (either && has_addend(c, access->group, SCRATCH))
+        return SCRATCH;
+    bool other = either && !(c->e.named >> SCRATCH2 & 1);
+    unsigned scratch = other ? SCRATCH : SCRATCH2;
+    emit_load(&c->e, 8, scratch, group_slot(access));
+    note_addend(c, access, scratch);
+    return scratch;
 }
 
 bool memory_checks(const struct compile *c)
@@ -265,13 +277,13 @@ static void check_group(struct compile *c, const struct group *group, unsigned b
 static void keep_addend(struct compile *c, struct group *group, const struct access *access)
 {
     emit_store(&c->e, 8, group_slot(access), SCRATCH2);
-    note_addend(c, access);
+    note_addend(c, access, SCRATCH2);
     group->live = true;
 }
 
-/* The operand of an access in a group. SCRATCH2 is used, and SCRATCH unless the
- * address is simple. */
-static struct host_operand grouped_operand(struct compile *c, struct group *group)
+/* The operand of an access in a group; with `keep` SCRATCH is only used if the
+ * address is not simple. */
+static struct host_operand grouped_operand(struct compile *c, struct group *group, bool keep)
 {
     const struct insn *insn = c->insn;
     const struct access *access = &c->accesses.access[c->number][ACCESS_OPERAND];
@@ -286,16 +298,17 @@ static struct host_operand grouped_operand(struct compile *c, struct group *grou
             emit_alu(&c->e, ALU_ADD, 8, SCRATCH2, segment_base(insn));
         keep_addend(c, group, access);
     }
-    if (!group->place && !simple_offset(insn))
+    bool sum = !group->place && !simple_offset(insn);
+    if (sum)
         memory_sum(c, SCRATCH, 8);
-    need_addend(c, access);
+    unsigned addend = need_addend(c, access, !keep && !sum);
     if (group->place) {
         uint64_t address = insn->base == RIP ? c->rip + (uint64_t)insn->disp : (uint64_t)insn->disp;
-        return operand_memory(SCRATCH2, (int32_t)(address & PAGE_MASK));
+        return operand_memory(addend, (int32_t)(address & PAGE_MASK));
     }
-    if (simple_offset(insn))
-        return operand_indexed(SCRATCH2, host_of(insn->base), 0, (int32_t)insn->disp);
-    return operand_indexed(SCRATCH2, SCRATCH, 0, 0);
+    if (!sum)
+        return operand_indexed(addend, host_of(insn->base), 0, (int32_t)insn->disp);
+    return operand_indexed(addend, SCRATCH, 0, 0);
 }
 
 static struct host_operand checked_operand(struct compile *c, unsigned bytes, bool write, bool keep,
@@ -306,7 +319,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
         return segmented_operand(c, bytes, write, alignment);
     struct group *group = group_of(c, ACCESS_OPERAND, bytes, write, alignment);
     if (group) {
-        struct host_operand operand = grouped_operand(c, group);
+        struct host_operand operand = grouped_operand(c, group, keep);
         if (!keep || operand.index != SCRATCH)
             return operand;
         emit_lea(&c->e, 8, SCRATCH2, operand);
@@ -398,7 +411,7 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
     const struct access *access = &c->accesses.access[c->number][ACCESS_STACK];
     struct group *group = group_of(c, ACCESS_STACK, bytes, write, 1);
     if (group && group->live) {
-        need_addend(c, access);
+        need_addend(c, access, false);
     } else if (group) {
         check_group(c, group, host_of(base), disp - access->offset);
         keep_addend(c, group, access);

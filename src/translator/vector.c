@@ -249,7 +249,9 @@ bool lower_vector(struct compile *c)
         else
             reg = host;
     }
+    uint32_t named = e->named;
     emit_instruction(e, host_opcode(row), insn->rex & 8 ? 8 : 4, reg, rm);
+    e->named = named | (general.any ? 1u << host : 0); /* no vector register is meant */
     if (has_immediate(row))
         emit_bytes(e, insn->imm, 1);
     if (written && !pinned(general.guest))
