@@ -334,7 +334,7 @@ static void write_pair(struct cpu *cpu, uint64_t value)
 
 int exec_rdmsr(struct cpu *cpu, const struct insn *insn)
 {
-    uint64_t value = 0;
+    uint64_t value;
 
     (void)insn;
     TRY_FAULT(cpu_need_cpl0(cpu));

@@ -194,22 +194,8 @@ bool segment_within_limit(const struct segment *segment, uint64_t offset, unsign
     return last <= segment->limit && last >= offset;
 }
 
-static int check_canonical(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes)
-{
-    uint64_t linear = cpu->access[seg].base + offset;
-
-    if (likely(cpu_canonical(cpu, linear) && cpu_canonical(cpu, linear + bytes - 1)))
-        return 0;
-    bool stack = seg == SS || (cpu->current && cpu->current->segment == SS);
-    return cpu_raise_error(cpu, stack ? VECTOR_SS : VECTOR_GP, 0);
-}
-
 int segment_check(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write)
 {
-    if (cpu->code_bytes == 8)
-        return check_canonical(cpu, seg, offset, bytes);
-    if (seg == SEGMENT_FLAT)
-        return 0;
     const struct segment *segment = &cpu->s.seg[seg];
     enum vector vector = seg == SS ? VECTOR_SS : VECTOR_GP;
     if (!cpu_uses_descriptors(cpu)) {

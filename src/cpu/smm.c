@@ -277,20 +277,16 @@ void cpu_enter_smm(struct cpu *cpu)
     cpu_update_mode(cpu);
 }
 
-/* Whether control registers of the map go together. */
+/* Whether control registers of the map go together, beyond what is checked when they
+ * are written. */
 static bool is_valid(const struct image *image)
 {
-    uint64_t cr0 = image->value[VALUE_CR0], cr4 = image->value[VALUE_CR4];
-    uint64_t efer = image->value[VALUE_EFER], rflags = image->value[VALUE_RFLAGS];
+    uint64_t efer = image->value[VALUE_EFER];
     bool long_mode = efer & EFER_LMA;
 
-    if (cr0 >> 32 || ((cr0 & CR0_PG) && !(cr0 & CR0_PE)) || ((cr0 & CR0_NW) && !(cr0 & CR0_CD)))
+    if (long_mode != ((image->value[VALUE_CR0] & CR0_PG) && (efer & EFER_LME)))
         return false;
-    if (long_mode != ((cr0 & CR0_PG) && (efer & EFER_LME)))
-        return false;
-    if (!long_mode)
-        return !(cr4 & CR4_PCIDE);
-    return (cr4 & CR4_PAE) && !(rflags & FLAG_VM);
+    return !(long_mode ? image->value[VALUE_RFLAGS] & FLAG_VM : image->value[VALUE_CR4] & CR4_PCIDE);
 }
 
 /* The control registers, by the checks of their writes: mode bits in an order

@@ -100,7 +100,7 @@ static inline void bench_put(struct cpu_bench *b, uint64_t address, uint64_t val
     physmem_write(&b->memory, address, &value, bytes);
 }
 
-static inline uint64_t bench_get(struct cpu_bench *b, uint64_t address, unsigned bytes)
+static inline uint64_t bench_get(const struct cpu_bench *b, uint64_t address, unsigned bytes)
 {
     uint64_t value = 0;
     physmem_read(&b->memory, address, &value, bytes);
@@ -205,6 +205,26 @@ static inline void bench_long(struct cpu_bench *b, unsigned cpl)
     bench_put(b, TSS + 4, 0x7000, 8);
     s->gpr[RSP] = cpl ? 0x6000 : 0x7000;
     cpu_restored(b->cpu);
+}
+
+/* cpu_run, which leaves what is derived from the state as mode.c would make it anew. */
+static inline enum cpu_exit bench_run(struct cpu_bench *b, uint64_t budget)
+{
+    struct cpu *cpu = b->cpu;
+    enum cpu_exit exit = cpu_run(cpu, budget);
+    struct segment_access access[ARRAY_SIZE(cpu->access)];
+    const struct tlb *tlb = cpu->tlb;
+    uint64_t stack_mask = cpu->stack_mask, rip_mask = cpu->rip_mask;
+    unsigned code_bytes = cpu->code_bytes;
+
+    memcpy(access, cpu->access, sizeof access);
+    cpu_update_mode(cpu);
+    assert_memory_equal(access, cpu->access, sizeof access);
+    assert_int_equal(stack_mask, cpu->stack_mask);
+    assert_int_equal(rip_mask, cpu->rip_mask);
+    assert_int_equal(code_bytes, cpu->code_bytes);
+    assert_ptr_equal(tlb, cpu->tlb);
+    return exit;
 }
 
 #define BENCH_TEST(function) cmocka_unit_test_setup_teardown(function, bench_setup, bench_teardown)

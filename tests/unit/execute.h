@@ -20,7 +20,7 @@ static inline unsigned execute(struct cpu_bench *b, const char *bytes, unsigned 
     bench_code(b, 0x8000, bytes, count);
     s->gpr[RIP] = 0x8000;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     if (s->gpr[RIP] >= 0x9000 && s->gpr[RIP] < 0x9000 + 16 * 20)
         return 0x1000 | (unsigned)(s->gpr[RIP] - 0x9000) / 16;
     return 0;

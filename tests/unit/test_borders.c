@@ -148,7 +148,7 @@ static void targets_by_limit(void **state)
         if (way == INTERRUPT)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct fault want = { beyond ? VECTOR_GP : NONE, way == INTERRUPT && beyond };
         if (way == TASK_JMP && beyond) { /* of the new task, by its stack */
             assert_int_equal(b->cpu->s.gpr[RIP], HANDLER + 16 * VECTOR_GP);
@@ -180,11 +180,11 @@ static void stacks_without_room(void **state)
         cpu_restored(b->cpu);
         put_way(b, way, n & 1 ? 0xcfff : 0xd000);
         if (n & 1) { /* 8 bytes: enough for CALL */
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
             assert_int_equal(s->gpr[RIP], way == INT ? HANDLER + 16 * VECTOR_SS : 0xcfff);
             continue;
         }
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], HANDLER + 16 * VECTOR_SS);
         assert_int_equal(bench_get(b, INNER - 24, 4), 0);
         assert_int_equal(bench_get(b, INNER - 20, 4), 0x8000);
@@ -244,7 +244,7 @@ static void targets_by_canonical_form(void **state)
         if (way == INTERRUPT)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct fault want = { good ? NONE : VECTOR_GP, way == INTERRUPT && !good };
         check(b, way_names[way], want, place);
         if (good)
@@ -263,7 +263,7 @@ static void compatibility_targets_by_limit(void **state)
         enter(b, true, 3);
         bench_descriptor(b, TARGET, 0, 0xcfff, 0xfb | SEGMENT_DB);
         put_wide(b, way, 0xcfff + (n & 1));
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct fault want = { n & 1 ? VECTOR_GP : NONE, 0 };
         check(b, way_names[way], want, 0xcfff);
     }
@@ -300,7 +300,7 @@ static void near_branches_by_limit(void **state)
         if (relative)
             bench_put(b, 0x8000 + length - relative, target - 0x8000 - length, relative);
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         check(b, "near branch", (struct fault){ bad ? VECTOR_GP : NONE, 0 }, target);
         if (bad)
             assert_int_equal(s->gpr[RCX], 5);
@@ -323,7 +323,7 @@ static void code_by_limit(void **state)
         s->gpr[RIP] = alone ? rip : rip - 2;
         s->gpr[RAX] = 0;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, alone ? 1 : 3);
+        bench_run(b, alone ? 1 : 3);
         if (room >= 5) {
             assert_int_equal(s->gpr[RIP], rip + 5);
             assert_int_equal(s->gpr[RAX], 0x44332211);
@@ -359,7 +359,7 @@ static void real_mode_targets_by_limit(void **state)
         bench_put(b, STACK + 4, 0x10, 4);
         bench_put(b, STACK + 8, FLAG_1, 4);
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         if (n & 1) {
             assert_int_equal(s->gpr[RIP], HANDLER + 16 * VECTOR_GP);
             assert_int_equal(s->gpr[RSP], STACK - 6);
@@ -369,6 +369,36 @@ static void real_mode_targets_by_limit(void **state)
             assert_int_equal(s->seg[CS].base, 0x100);
             assert_int_equal(s->seg[CS].limit, limit);
         }
+    }
+}
+
+/* RSM can leave real mode a CS that is not present, of 32 bits: a transfer makes it
+ * one of 16. */
+static void real_mode_code_that_was_not_present(void **state)
+{
+    static const char *const codes[] = { "\xea", "\x9a", "\xcb", "\xcf", "\xcd" };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(codes); n++) {
+        cpu_reset(b->cpu);
+        s->seg[CS] = (struct segment){ 0, 0xffff, 0, 0x1b | SEGMENT_DB };
+        s->gpr[RSP] = STACK;
+        s->gpr[RIP] = 0x8000;
+        bench_code(b, 0x8000, codes[n], 1);
+        bench_put(b, 0x8001, n == 4 ? 0x40 : 0x9000, 4);
+        bench_put(b, 0x8005, 0x10, 2);
+        bench_put(b, STACK, 0x9000, 4);
+        bench_put(b, STACK + 4, 0x10, 4);
+        bench_put(b, STACK + 8, FLAG_1, 4);
+        bench_put(b, 4 * 0x40, 0x00109000, 4);
+        cpu_restored(b->cpu);
+        assert_int_equal(b->cpu->code_bytes, 4);
+        bench_run(b, 1);
+        assert_int_equal(s->gpr[RIP], 0x9000);
+        assert_int_equal(s->seg[CS].base, 0x100);
+        assert_int_equal(s->seg[CS].attributes, 0x93);
+        assert_int_equal(b->cpu->code_bytes, 2);
     }
 }
 
@@ -393,7 +423,7 @@ static void gates_by_the_limit_of_the_idt(void **state)
         if (external)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct fault want = { NONE, 0 };
         if (missing)
             want = (struct fault){ VECTOR_GP, 0x40 * 8 + 2 + external };
@@ -405,7 +435,7 @@ static void gates_by_the_limit_of_the_idt(void **state)
     s->idtr.limit = 0x3ff;
     physmem_write(&b->memory, 0x200000 - 0x400, physmem_host(&b->memory, IDT >> 12), 0x400);
     bench_code(b, 0x8000, "\xcd\xff", 2);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     struct fault want = { VECTOR_GP, 0xff * 8 + 2 };
     check(b, "last vector", want, 0);
     /* Real mode's table of vectors. */
@@ -420,7 +450,7 @@ static void gates_by_the_limit_of_the_idt(void **state)
         s->gpr[RIP] = 0x8000;
         bench_code(b, 0x8000, "\xcd\x40", 2);
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], n ? HANDLER + 16 * VECTOR_GP : 0xc000);
         assert_int_equal(bench_get(b, STACK - 6, 2), n ? 0x8000 : 0x8002);
         assert_int_equal(s->gpr[RSP], STACK - 6);
@@ -471,7 +501,7 @@ static void read_at_the_end(struct cpu_bench *b, enum reader reader, bool wide, 
         bench_gate(b, 0x40, SPARE | 1, 0xc000, 0xee);
     }
     bench_code(b, 0x8000, codes[reader], 3);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     bool jumps = reader == READ_CODE || reader == READ_GATE || reader == READ_INNER_STACK;
     bool in_gdt_only = system && local;
     struct fault want = { NONE, 0 };
@@ -502,14 +532,14 @@ static void without_local_table(void **state)
     s->ldtr = (struct segment){ GDT, 0xffff, 0, 0 };
     s->gpr[RAX] = DATA3 | SELECTOR_TI;
     bench_code(b, 0x8000, "\x8e\xe0", 2);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     check(b, "mov fs", (struct fault){ VECTOR_GP, (DATA3 & 0xfffc) | SELECTOR_TI }, 0);
     enter(b, false, 3);
     s->rflags = FLAG_1 | FLAG_ZF;
     bench_code(b, 0x8000, "\x0f\x02\xd8", 3);
     s->gpr[RBX] = 0x5555;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x8003);
     assert_int_equal(s->gpr[RBX], 0x5555);
     assert_false(flags_to_rflags(b->cpu) & FLAG_ZF);
@@ -554,7 +584,7 @@ static void inner_stacks_by_the_limit_of_the_tss(void **state)
         else
             bench_gate(b, VECTOR_TS, GATE | 3, HANDLER + 16 * VECTOR_TS, 0x8e);
         bench_code(b, 0x8000, "\xcd\x40", 2);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         if (missing) {
             assert_int_equal(s->gpr[RIP], HANDLER + 16 * VECTOR_TS);
             assert_int_equal(bench_get(b, s->gpr[RSP], 4), TASK);
@@ -593,7 +623,7 @@ static void inner_stacks_without_room(void **state)
         if (way == 1)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         if (missing) {
             assert_int_equal(s->gpr[RIP], HANDLER + 16 * VECTOR_SS);
             assert_int_equal(bench_get(b, s->gpr[RSP], 4), TARGET | (way == 1));
@@ -643,7 +673,7 @@ static void task_switches_by_limit(void **state)
         bench_descriptor(b, TASK, TSS, cases[n].old_limit, cases[n].old_type);
         bench_segment(b, &s->tr, TASK);
         bench_code(b, 0x8000, "\xea\0\0\0\0\xa0\0", 7);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         check(b, "task switch", cases[n].want, 0xc000);
         assert_int_equal(s->tr.selector, cases[n].want.vector == NONE ? NEW_TASK : TASK);
         if (cases[n].want.vector == NONE && word)
@@ -677,7 +707,7 @@ static void descriptors_are_marked_accessed(void **state)
         if (way == INTERRUPT)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         check(b, way_names[way], (struct fault){ NONE, 0 }, 0xc000);
         assert_int_equal(bench_get(b, GDT + TARGET + 5, 1), 0x9b | dpl << 5);
         assert_int_equal(s->seg[CS].attributes & 0xff, 0x9b | dpl << 5);
@@ -700,6 +730,7 @@ int main(void)
         BENCH_TEST(near_branches_by_limit),
         BENCH_TEST(code_by_limit),
         BENCH_TEST(real_mode_targets_by_limit),
+        BENCH_TEST(real_mode_code_that_was_not_present),
         BENCH_TEST(descriptors_are_marked_accessed),
         BENCH_TEST(gates_by_the_limit_of_the_idt),
         BENCH_TEST(descriptors_by_the_limit_of_their_table),

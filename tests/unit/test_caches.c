@@ -110,7 +110,7 @@ static void tables_are_forgotten(void **state)
 static void run_at(struct cpu_bench *b, uint64_t rip, unsigned count)
 {
     b->cpu->s.gpr[RIP] = rip;
-    cpu_run(b->cpu, count);
+    bench_run(b, count);
     assert_int_equal(b->cpu->s.gpr[RIP], rip + count);
 }
 
@@ -171,27 +171,27 @@ static void crossing_code_belongs_to_both_pages(void **state)
     bench_put(b, 0x30000, 0x887766, 8);
     for (unsigned turn = 0; turn < 3; turn++) {
         s->gpr[RIP] = at;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RAX], 0x44332211);
     }
     assert_int_equal(b->engine->page_lines[(CODE >> 12) + 1], 1);
     assert_int_equal(b->engine->page_lines[CODE >> 12], 1ull << 63);
     bench_put(b, CODE + 0x1002, 0x55, 1); /* the last byte of it */
     s->gpr[RIP] = at;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RAX], 0x55332211);
     bench_put(b, TABLES + 0x3000 + 8 * ((CODE >> 12) + 1), 0x30007, 8); /* elsewhere */
     s->gpr[RIP] = at;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RAX], 0x88776611);
     bench_put(b, 0x30002, 0x99, 1);
     s->gpr[RIP] = at;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RAX], 0x99776611);
     bench_put(b, TABLES + 0x3000 + 8 * ((CODE >> 12) + 1), 0x30006, 8); /* nowhere */
     bench_gate64(b, VECTOR_PF, CODE64, 0x9000, 0, 0x8e);
     s->gpr[RIP] = at;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(s->cr2, CODE + 0x1000);
     assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), at);
@@ -289,13 +289,13 @@ static void blocks_know_their_successors(void **state)
     bench_code(b, CODE, "\xff\xc9\x74\x02\xeb\xfa\xeb\xf8", 8);
     b->cpu->s.gpr[RCX] = 2;
     b->cpu->s.gpr[RIP] = CODE;
-    cpu_run(b->cpu, 3);
+    bench_run(b, 3);
     const struct block *head = block_at(b, CODE), *two = block_at(b, CODE + 4);
     assert_ptr_equal(head->successor[0], two);
     assert_ptr_equal(head->successor[1], &b->engine->none);
     assert_int_equal(b->cpu->s.gpr[RIP], CODE);
-    cpu_run(b->cpu, 3);
-    cpu_run(b->cpu, 3);
+    bench_run(b, 3);
+    bench_run(b, 3);
     const struct block *three = block_at(b, CODE + 6);
     assert_ptr_equal(head->successor[0], three);
     assert_ptr_equal(head->successor[1], two);
@@ -323,7 +323,7 @@ static void lines_have_code(void **state)
             bench_put(b, CODE + at, 0x90, 1);
         bench_put(b, CODE + cases[i].to, 0xfeeb, 2);
         b->cpu->s.gpr[RIP] = CODE + cases[i].at;
-        cpu_run(b->cpu, 64);
+        bench_run(b, 64);
         uint64_t want = 0;
         for (unsigned line = first; line <= last; line++)
             want |= 1ull << line;
@@ -490,11 +490,11 @@ static void devices_have_no_code(void **state)
     bench_gate64(b, VECTOR_UD, CODE64, 0x9000, 0, 0x8e);
     bench_code(b, 0x1ffffe, "\x90\xb8", 2);
     s->gpr[RIP] = 0x200010;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x200010);
     s->gpr[RIP] = 0x1ffffe;
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x1fffff);
 }

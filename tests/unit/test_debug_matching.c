@@ -210,6 +210,64 @@ static void bitmap_covers_ports(void **state)
     assert_int_equal(cpu_check_io(b->cpu, 0x80, 1), 0);
 }
 
+/* Outside of 64-bit code addresses have 32 bits: base and offset wrap. */
+static void addresses_wrap(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+    uint32_t value;
+
+    bench_protected(b, 0);
+    s->seg[FS].base = 0xfffff000;
+    s->dr[0] = PLACE;
+    s->dr[7] = 0xf0002; /* 4 bytes, reads and writes */
+    cpu_restored(b->cpu);
+    assert_int_equal(memory_read32(b->cpu, FS, PLACE + 0x1000, &value), 0);
+    assert_int_equal(s->pending_debug, 1);
+    s->pending_debug = 0;
+    assert_int_equal(memory_write32(b->cpu, FS, PLACE + 0x1000, 5), 0);
+    assert_int_equal(s->pending_debug, 1);
+    assert_int_equal(bench_get(b, PLACE, 4), 5);
+}
+
+/* What far transfers and events read and write of the stack. */
+static void stacks_are_watched(void **state)
+{
+    static const struct { const char *code; bool writes; } cases[] = {
+        { "\xcb", false }, { "\xcf", false }, { "\x48\xcb", false }, { "\x48\xcf", false },
+        { "\xcd\x40", true }, { "\x9a", true },
+    };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(cases) * 4; n++) {
+        bool wide = cases[n / 4].code[0] == '\x48', access = n & 1, second = n & 2;
+        unsigned bytes = wide ? 8 : 4;
+        cpu_reset(b->cpu);
+        if (wide)
+            bench_long(b, 0);
+        else
+            bench_protected(b, 0);
+        bench_code(b, 0x8000, cases[n / 4].code, 2);
+        if (n / 4 == 5) {
+            bench_put(b, 0x8001, 0xc000, 4);
+            bench_put(b, 0x8005, CODE0, 2);
+        }
+        bench_gate(b, 0x40, CODE0, 0xc000, 0x8e);
+        for (unsigned i = 0; i < 5; i++) {
+            const uint64_t frame[] = { 0xc000, wide ? CODE64 : CODE0, FLAG_1, 0x7000, DATA0 };
+            bench_put(b, PLACE + i * bytes, frame[i], bytes);
+        }
+        s->gpr[RSP] = PLACE;
+        s->dr[0] = PLACE + (cases[n / 4].writes ? -8 : 0) + (second ? 4 : 0);
+        s->dr[7] = 0x402 | (access ? 3 : 1) << 16 | 3 << 18;
+        cpu_restored(b->cpu);
+        bench_run(b, 1);
+        assert_int_equal(s->gpr[RIP], 0xc000);
+        assert_int_equal(s->pending_debug, cases[n / 4].writes || access);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +275,7 @@ int main(void)
         BENCH_TEST(port_registers_cover_bytes),
         BENCH_TEST(the_debuggers_points_cover_bytes),
         BENCH_TEST(bitmap_covers_ports),
+        BENCH_TEST(addresses_wrap), BENCH_TEST(stacks_are_watched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static struct cpu_state *prepare(struct cpu_bench *b, const char *code, unsigned
 static uint64_t run_to_debug(struct cpu_bench *b, unsigned most)
 {
     for (unsigned i = 0; i < most; i++) {
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         if (b->cpu->s.gpr[RIP] == HANDLER)
             return bench_get(b, b->cpu->s.gpr[RSP], 4);
     }
@@ -100,9 +100,9 @@ static void iret_with_rf_passes_the_breakpoint_once(void **state)
     bench_put(b, 0x6ffc, FLAG_1 | FLAG_RF, 4);
     bench_code(b, 0x8100, "\xeb\xfe", 2);
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_true(s->rflags & FLAG_RF);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x8100);
     assert_false(s->rflags & FLAG_RF);
     assert_int_equal(run_to_debug(b, 1), 0x8100);
@@ -118,7 +118,7 @@ static void rf_is_kept_without_breakpoints(void **state)
     bench_put(b, 0x6ff8, CODE0, 4);
     bench_put(b, 0x6ffc, FLAG_1 | FLAG_RF, 4);
     bench_code(b, 0x8100, "\x90\x90", 2);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_true(s->rflags & FLAG_RF);
     cpu_deliver_interrupt(b->cpu, VECTOR_BP);
     assert_true(pushed_rf(b));
@@ -176,7 +176,7 @@ static void faulting_instruction_has_no_data_breakpoint(void **state)
     s->dr[0] = 0x14018;
     s->dr[7] |= ENABLE(0) | ON_WRITE(0, 4);
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_int_equal(s->gpr[RIP], 0xb001);
     assert_int_equal(s->dr[6], 0xffff0ff0);
 }
@@ -202,7 +202,7 @@ static void port_breakpoints_need_de(void **state)
     s->dr[1] = 0x81;
     s->dr[7] |= ENABLE(0) | ON_PORT(0, 1);
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_int_equal(s->gpr[RIP], 0x8004);
     s->cr4 |= CR4_DE;
     s->gpr[RIP] = 0x8000;
@@ -225,7 +225,7 @@ static void rep_outs_of_nothing_hits_no_port_breakpoint(void **state)
     s->gpr[RDX] = 0x80;
     s->gpr[RCX] = 0;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 3);
+    bench_run(b, 3);
     assert_int_equal(s->gpr[RIP], 0x8004);
 }
 
@@ -255,13 +255,13 @@ static void interrupt_between_iterations_pushes_rf(void **state)
     s->gpr[RCX] = 100;
     s->gpr[RDI] = 0x12000;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 10);
+    bench_run(b, 10);
     assert_int_equal(s->gpr[RCX], 90);
     cpu_deliver_interrupt(b->cpu, VECTOR_BP);
     assert_int_equal(bench_get(b, FRAME, 4), 0x8000);
     assert_true(pushed_rf(b));
     s->gpr[RIP] = 0x8000;
-    cpu_run(b->cpu, 90);
+    bench_run(b, 90);
     assert_int_equal(s->gpr[RIP], 0x8002);
     assert_false(s->rflags & FLAG_RF);
 }
@@ -275,9 +275,9 @@ static void shadow_of_sti_covers_one_iteration(void **state)
     s->gpr[RCX] = 100;
     s->gpr[RDI] = 0x12000;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     s->nmi_pending = 1;
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_int_equal(s->gpr[RCX], 99);
     assert_int_equal(s->gpr[RIP], 0xa000);
 }
@@ -348,7 +348,7 @@ static void int1_reports_the_watch_of_mov_ss(void **state)
     cpu_restored(b->cpu);
     assert_int_equal(run_to_debug(b, 2), 0x8007);
     assert_int_equal(s->dr[6], 0xffff0ff1);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], HANDLER + 1);
 }
 
@@ -366,7 +366,7 @@ static void amd_breakpoint_reports_the_watch_of_mov_ss(void **state)
     assert_int_equal(run_to_debug(b, 2), 0x8006);
     assert_int_equal(s->dr[6], 0xffff0ff3);
     assert_int_equal(s->shadow_mov_ss, 0);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], HANDLER + 1);
 }
 
@@ -459,7 +459,7 @@ static void sysret_traps_by_the_flag_that_it_sets(void **state)
     s->gpr[RCX] = 0xc000;
     s->gpr[R11] = FLAG_1 | FLAG_TF;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_int_equal(s->gpr[RIP], HANDLER);
     assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0xc000);
     assert_int_equal(s->dr[6], 0xffff4ff0);

@@ -17,7 +17,7 @@ static void raise(struct cpu_bench *b, unsigned vector, uint64_t address)
 
 static uint64_t run(struct cpu_bench *b, unsigned count)
 {
-    cpu_run(b->cpu, count);
+    bench_run(b, count);
     return b->cpu->s.gpr[RIP];
 }
 
@@ -171,7 +171,7 @@ static void triple_fault_shuts_down(void **state)
     assert_int_equal(b->cpu->s.activity, CPU_SHUTDOWN);
     assert_int_equal(b->cpu->s.gpr[RIP], 0x8000);
     assert_int_equal(b->cpu->s.gpr[RSP], 0x7000);
-    assert_int_equal(cpu_run(b->cpu, 10), CPU_EXIT_SHUTDOWN);
+    assert_int_equal(bench_run(b, 10), CPU_EXIT_SHUTDOWN);
 }
 
 static void page_fault_sets_cr2(void **state)
@@ -617,7 +617,7 @@ static void events_come_at_once(void **state)
         s->nmi_blocked = s->nmi_pending = event == NMI;
         cpu_restored(b->cpu);
         b->cpu->interrupt_line = event == INTERRUPT;
-        cpu_run(b->cpu, 6);
+        bench_run(b, 6);
         assert_in_range(s->gpr[RIP], 0x9000, 0x900f);
         uint64_t at = bench_get(b, s->gpr[RSP], 4);
         if (at != cases[i].rip)

@@ -426,6 +426,16 @@ static void test_tiny_conversions(void **state)
     assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of), 0);
     assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~uf), FP_UE);
     assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of & ~uf), FP_UE);
+    /* Whether it is inexact is asked of an unbounded exponent then. */
+    s.u64[1] = 0x3730000000000001;
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~uf), FP_UE | FP_PE);
+    s.u64[1] = 0x3730000020000000;
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~uf), FP_UE);
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks), FP_UE | FP_PE);
+    s.u64[1] = 0x4ff0000000000000; /* 2^256 */
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of), FP_OE);
+    s.u64[1] = 0x4ff0000000000001;
+    assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of), FP_OE | FP_PE);
 }
 
 static void test_vector_compare(void **state)

@@ -296,6 +296,57 @@ static void features_that_are_off_are_undefined(void **state)
     assert_true(seen > 3000);
 }
 
+/* #GP(0) at privilege 1 to 3, before memory or registers are looked at. */
+static void check_privilege(struct cpu_bench *b, const uint8_t *bytes, const char *name, unsigned mode)
+{
+    struct insn insn;
+
+    for (unsigned cpl = 1; cpl < 4; cpl++) {
+        vectors_on(b, cpl);
+        b->cpu->s.cpl = (uint8_t)cpl;
+        b->cpu->s.efer |= EFER_SCE;
+        bench_segment(b, &b->cpu->s.seg[CS], mode == 8 ? CODE64_3 : CODE3);
+        for (unsigned i = 0; i < 16; i++)
+            b->cpu->s.gpr[i] = 0x40000000; /* neither mapped nor valid anywhere */
+        cpu_restored(b->cpu);
+        struct cpu_state before = b->cpu->s;
+        assert_int_equal(decode(&b->engine->decoder, mode, bytes, 15, 0, &insn), DECODE_OK);
+        b->cpu->exception = (struct exception){ 0xff, false, 0xff, 0 };
+        if (call_handler(b->cpu, &insn) != CPU_FAULT || b->cpu->exception.vector != VECTOR_GP)
+            fail_msg("%s at CPL %u: vector %u", name, cpl, b->cpu->exception.vector);
+        assert_int_equal(b->cpu->exception.error, 0);
+        assert_memory_equal(&b->cpu->s, &before, sizeof before);
+    }
+}
+
+static void privileged_instructions_are(void **state)
+{
+    static const uint8_t others[][15] = {
+        { 0x0f, 0x00, 0xd0 }, { 0x0f, 0x00, 0x10 }, /* LLDT */
+        { 0x0f, 0x00, 0xd8 }, { 0x0f, 0x00, 0x18 }, /* LTR */
+        { 0x0f, 0x07 }, { 0x48, 0x0f, 0x07 },       /* SYSRET */
+        { 0x0f, 0x35 }, { 0x48, 0x0f, 0x35 },       /* SYSEXIT */
+    };
+    struct cpu_bench *b = *state;
+    unsigned seen = 0;
+
+    for (unsigned i = 0; i < opcode_row_count; i++) {
+        const struct opcode_row *row = &opcode_rows[i];
+        for (unsigned mode = 4; mode <= 8 && row->attributes & PRIVILEGED; mode *= 2) {
+            uint8_t bytes[15] = { 0 };
+            if (!encode(row, mode, bytes))
+                continue;
+            if (row->opcode >> 4 == 2)
+                bytes[2] &= 0xc7; /* CR0 and DR0 */
+            check_privilege(b, bytes, row->name, mode);
+            seen++;
+        }
+    }
+    assert_true(seen > 30);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        check_privilege(b, others[i], "another", 8);
+}
+
 /* CRC32 goes by bytes through a table. */
 static void crc32_of_every_byte(void **state)
 {
@@ -319,7 +370,7 @@ int main(void)
         BENCH_TEST(crc32_of_every_byte),
         BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
         BENCH_TEST(direct_stores), BENCH_TEST(sha_wants_alignment_of_intels),
-        BENCH_TEST(xsaves_is_privileged),
+        BENCH_TEST(xsaves_is_privileged), BENCH_TEST(privileged_instructions_are),
         BENCH_TEST(vendors_decode_differently),
         BENCH_TEST(xgetbv_tells_what_is_in_use), BENCH_TEST(features_that_are_off_are_undefined),
     };

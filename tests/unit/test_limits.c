@@ -37,7 +37,7 @@ static unsigned run_form(struct cpu_bench *b, const struct form *form, uint32_t 
     b->cpu->s.gpr[RSP] = 0x7000;
     b->cpu->s.gpr[RDI] = offset;
     b->cpu->s.activity = CPU_RUNNING;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     if (b->cpu->s.gpr[RIP] == 0x8000u + form->length)
         return NONE;
     return (unsigned)(b->cpu->s.gpr[RIP] - HANDLER) / 16;
@@ -173,7 +173,7 @@ static void outer_return_drops_inner_segments(void **state)
         bench_put(b, 0x6f0c, iret ? 0x5000 : DATA3, 4);
         bench_put(b, 0x6f10, DATA3, 4);
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9000);
         assert_int_equal(s->gpr[RSP], 0x5000);
         bool kept = (type & 12) == 12 || dpl == 3;
@@ -204,7 +204,7 @@ static void outer_return_clears_null_selectors(void **state)
         bench_put(b, 0x6f0c, iret ? 0x5000 : DATA3, 4);
         bench_put(b, 0x6f10, DATA3, 4);
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9000);
         for (unsigned i = 0; i < ARRAY_SIZE(data_segments); i++)
             assert_int_equal(s->seg[data_segments[i]].selector, outer ? 0 : n & 3);
@@ -225,7 +225,7 @@ static void call_gates_copy_parameters(void **state)
         bench_code(b, 0x8000, "\x9a\0\0\0\0\x60\0", 7);
         for (unsigned i = 0; i < count; i++)
             bench_put(b, 0x6000 + i * bytes, 0x12340000 + 0x101 * i, bytes);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9000);
         assert_int_equal(s->cpl, 0);
         assert_int_equal(s->gpr[RSP], 0x7000 - bytes * (4 + count));
@@ -251,7 +251,7 @@ static void inner_stack_of_16_bits(void **state)
     bench_put(b, TSS + 8, SPARE, 4);
     bench_gate(b, 0x80, CODE0, 0x9000, 0xee);
     bench_code(b, 0x8000, "\xcd\x80", 2);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(s->gpr[RSP], 0x1fff0);
     assert_int_equal(bench_get(b, 0x100000, 4), DATA3);
@@ -271,17 +271,17 @@ static void iret_lets_nmis_in_even_when_it_faults(void **state)
     bench_code(b, 0x9000, "\x90\xcf", 2);
     bench_code(b, 0x9800, "\x90", 1);
     s->nmi_pending = 1;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(s->nmi_blocked, 1);
     s->nmi_pending = 1; /* waits */
     bench_put(b, s->gpr[RSP] + 4, DATA0, 4);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9001);
-    cpu_run(b->cpu, 1); /* IRET to a data segment */
+    bench_run(b, 1); /* IRET to a data segment */
     assert_int_equal(s->gpr[RIP], 0x9800);
     assert_int_equal(s->nmi_blocked, 0);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0x9800);
 }
@@ -298,11 +298,11 @@ static void nmi_waits_for_both_shadows(void **state)
         bench_code(b, 0x8000, codes[i], 3 + i);
         s->nmi_blocked = 0;
         s->rflags = FLAG_1;
-        cpu_run(b->cpu, 1 + i);
+        bench_run(b, 1 + i);
         s->nmi_pending = 1;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x8002 + i);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9000);
     }
 }

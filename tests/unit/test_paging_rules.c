@@ -56,7 +56,7 @@ static unsigned execute(struct cpu_bench *b, const char *bytes, unsigned count)
     bench_code(b, CODE, bytes, count);
     s->gpr[RIP] = CODE;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     return s->gpr[RIP] >= HANDLERS ? (unsigned)(s->gpr[RIP] - HANDLERS) / 16 : 0;
 }
 #define EXECUTE(b, text) execute(b, text, sizeof(text) - 1)
@@ -386,7 +386,7 @@ static void non_canonical_accesses(void **state)
         bench_code(b, CODE, cases[i].code, cases[i].bytes);
         s->gpr[RIP] = CODE;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal((s->gpr[RIP] - HANDLERS) / 16, cases[i].vector);
         assert_int_equal(bench_get(b, 0x7000 - 40, 8), CODE); /* at the instruction */
         if (cases[i].vector != VECTOR_PF)

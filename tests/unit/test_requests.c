@@ -70,7 +70,7 @@ static void requests_by_priority(void **state)
 
     for (unsigned n = 0; n <= ALL; n++) {
         prepare(b, n);
-        enum cpu_exit exit = cpu_run(b->cpu, 1);
+        enum cpu_exit exit = bench_run(b, 1);
         enum came came = s->seg[CS].selector == 0xf000         ? CAME_INIT
                          : s->smm && !(n & SMM)                ? CAME_SMI
                          : s->gpr[RIP] == 0x9000               ? CAME_TRAP
@@ -110,15 +110,15 @@ static void vcpus_that_do_not_run(void **state)
 
     prepare(b, SMI | TRAP | NMI | INTERRUPT | FLAG_SET);
     s->activity = CPU_WAIT_SIPI;
-    assert_int_equal(cpu_run(b->cpu, 5), CPU_EXIT_HALTED);
+    assert_int_equal(bench_run(b, 5), CPU_EXIT_HALTED);
     assert_int_equal(cpu_retired(b->cpu), 0);
     assert_int_equal(s->gpr[RIP], 0x8000);
     s->activity = CPU_SHUTDOWN;
-    assert_int_equal(cpu_run(b->cpu, 5), CPU_EXIT_SHUTDOWN);
+    assert_int_equal(bench_run(b, 5), CPU_EXIT_SHUTDOWN);
     assert_int_equal(cpu_retired(b->cpu), 0);
     s->init_pending = 1;
     s->index = 1;
-    assert_int_equal(cpu_run(b->cpu, 5), CPU_EXIT_HALTED);
+    assert_int_equal(bench_run(b, 5), CPU_EXIT_HALTED);
     assert_int_equal(s->activity, CPU_WAIT_SIPI);
     s->index = 0;
 }
@@ -138,7 +138,7 @@ static void interrupts_may_go_away(void **state)
 
     prepare(b, INTERRUPT | FLAG_SET);
     b->cpu->bus.interrupt_acknowledge = no_vector;
-    assert_int_equal(cpu_run(b->cpu, 1), CPU_EXIT_BUDGET);
+    assert_int_equal(bench_run(b, 1), CPU_EXIT_BUDGET);
     assert_int_equal(acknowledged, 1);
     assert_int_equal(b->cpu->s.gpr[RIP], 0x8001);
 }
@@ -154,13 +154,13 @@ static void exceptions_end_shadows(void **state)
         prepare(b, n ? FLAG_SET : 0);
         bench_gate(b, VECTOR_UD, CODE0, 0x9300, 0x8f);
         bench_code(b, 0x8000, codes[n], 3 + n);
-        cpu_run(b->cpu, 1 + n);
+        bench_run(b, 1 + n);
         assert_int_equal(s->shadow_sti + s->shadow_mov_ss, 1);
         b->cpu->interrupt_line = true;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9300);
         assert_int_equal(s->shadow_sti + s->shadow_mov_ss, 0);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9200);
         assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0x9300);
     }

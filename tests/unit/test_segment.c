@@ -9,7 +9,7 @@
 
 static uint64_t run(struct cpu_bench *b, unsigned count)
 {
-    cpu_run(b->cpu, count);
+    bench_run(b, count);
     return b->cpu->s.gpr[RIP];
 }
 

@@ -9,15 +9,34 @@ static void enter(struct cpu_bench *b)
 {
     bench_code(b, 0x38000, RSM, 2);
     b->cpu->s.smi_pending = 1;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_true(b->cpu->s.smm);
     assert_int_equal(b->cpu->s.gpr[RIP], 0x8000);
 }
 
 static void leave(struct cpu_bench *b)
 {
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_false(b->cpu->s.smm);
+}
+
+/* What is reserved in the map keeps what it has. */
+static void fill_map(struct cpu_bench *b)
+{
+    for (unsigned i = 0; i < 0x200; i++)
+        bench_put(b, MAP + i, 0xa5, 1);
+}
+
+static void note_field(uint8_t *fields, unsigned offset, unsigned bytes)
+{
+    memset(fields + offset, 1, bytes);
+}
+
+static void check_reserved(struct cpu_bench *b, const uint8_t *fields)
+{
+    for (unsigned i = 0; i < 0x200; i++)
+        if (!fields[i] && bench_get(b, MAP + i, 1) != 0xa5)
+            fail_msg("byte %x of the map is written", i);
 }
 
 static void round_trip_64(void **state)
@@ -60,9 +79,13 @@ static void map_64(void **state)
     cpu_restored(b->cpu);
     struct cpu_state before = *s;
     s->smi_cause = 2ull << 32 | 0xb20012; /* OUT b2h, al: 2 bytes long */
+    uint8_t fields[0x200] = { 0 };
+    fill_map(b);
     enter(b);
-    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
+    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
         assert_int_equal(bench_get(b, MAP + registers[i][1], 8), before.gpr[registers[i][0]]);
+        note_field(fields, registers[i][1], 8);
+    }
     for (unsigned i = 0; i < SEGMENT_COUNT + 2; i++) {
         static const uint16_t places[] = { 0, 0x10, 0x20, 0x30, 0x40, 0x50, 0x70, 0x90 };
         const struct segment *segment = i < SEGMENT_COUNT    ? &before.seg[i]
@@ -71,18 +94,22 @@ static void map_64(void **state)
         assert_int_equal(bench_get(b, MAP + places[i], 2), segment->selector);
         assert_int_equal(bench_get(b, MAP + places[i] + 4, 4), segment->limit);
         assert_int_equal(bench_get(b, MAP + places[i] + 8, 8), segment->base);
+        note_field(fields, places[i], 16);
     }
     const struct { uint16_t offset, bytes; uint64_t value; } rows[] = {
-        { 0x64, 2, before.gdtr.limit }, { 0x68, 8, before.gdtr.base },
-        { 0x84, 2, before.idtr.limit }, { 0x88, 8, before.idtr.base },
+        { 0x64, 4, before.gdtr.limit }, { 0x68, 8, before.gdtr.base },
+        { 0x84, 4, before.idtr.limit }, { 0x88, 8, before.idtr.base }, { 0xfc, 4, 0x30064 },
         { 0xa0, 8, before.gpr[RIP] - 2 }, { 0xa8, 8, before.gpr[RCX] },
         { 0xb0, 8, before.gpr[RSI] }, { 0xb8, 8, before.gpr[RDI] }, { 0xc0, 4, 0xb20012 },
         { 0xc8, 2, 0 }, { 0xcb, 1, 3 }, { 0xd0, 8, before.efer }, { 0x100, 4, 0x30000 },
         { 0x148, 8, before.cr4 }, { 0x150, 8, before.cr3 }, { 0x158, 8, before.cr0 },
         { 0x160, 8, before.dr[7] }, { 0x168, 8, before.dr[6] }, { 0x170, 8, before.rflags },
     };
-    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         assert_int_equal(bench_get(b, MAP + rows[i].offset, rows[i].bytes), rows[i].value);
+        note_field(fields, rows[i].offset, rows[i].bytes);
+    }
+    check_reserved(b, fields);
     leave(b);
     assert_memory_equal(s, &before, sizeof before);
 }
@@ -196,10 +223,10 @@ static void what_comes_first(void **state)
     s->shadow_sti = 1;
     s->smi_pending = 1;
     bench_code(b, 0x38000, RSM, 2);
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_true(s->smm);
     assert_int_equal(bench_get(b, MAP + 0x178, 8), 0x8001);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     s->pending_debug = 1u << 14;
     enter(b);
     assert_int_equal(s->pending_debug, 0);
@@ -216,7 +243,7 @@ static void odd_base(void **state)
     struct cpu_state before = b->cpu->s;
     bench_code(b, 0x38320, RSM, 2);
     b->cpu->s.smi_pending = 1;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(b->cpu->s.seg[CS].selector, 0x3032);
     assert_int_equal(bench_get(b, 0x30320 + 0xff00, 4), 0x30320);
     leave(b);
@@ -248,7 +275,7 @@ static void smram_view(void **state)
     s->smbase = 0xa0000;
     memcpy(physmem_host(&b->memory, 0xa8), RSM, 2);
     s->smi_pending = 1;
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_int_equal(s->activity, CPU_SHUTDOWN);
     s->activity = CPU_RUNNING;
     b->memory.smram = PHYSMEM_SMRAM_ALL;
@@ -256,8 +283,16 @@ static void smram_view(void **state)
     bench_long(b, 0);
     struct cpu_state before = *s;
     s->smi_pending = 1;
-    cpu_run(b->cpu, 2);
+    bench_run(b, 2);
     assert_memory_equal(s, &before, sizeof before);
+
+    /* A good map that is closed before RSM: ones again. */
+    s->smi_pending = 1;
+    bench_run(b, 1);
+    b->memory.smram = PHYSMEM_SMRAM_CODE;
+    physmem_remapped(&b->memory);
+    bench_run(b, 1);
+    assert_int_equal(s->activity, CPU_SHUTDOWN);
 }
 
 /* The other map whole: SDM vol. 3, table 32-1, and where Intel and AMD had these
@@ -297,9 +332,14 @@ static void map_32(void **state)
     s->rflags = FLAG_1 | FLAG_IOPL | FLAG_ID | FLAG_IF | FLAG_CF;
     cpu_restored(b->cpu);
     struct cpu_state before = *s;
+    uint8_t fields[0x200] = { 0 };
+    fill_map(b);
     enter(b);
-    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
+    note_field(fields, 0x104, 16); /* the registers of a port instruction: there is none */
+    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
         assert_int_equal(bench_get(b, MAP + registers[i][1], 4), before.gpr[registers[i][0]]);
+        note_field(fields, registers[i][1], 4);
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(segments); i++) {
         const struct segment *segment = i < SEGMENT_COUNT    ? &before.seg[i]
                                         : i == SEGMENT_COUNT ? &before.ldtr
@@ -308,6 +348,8 @@ static void map_32(void **state)
         assert_int_equal(bench_get(b, MAP + segments[i][1], 4), segment->attributes);
         assert_int_equal(bench_get(b, MAP + segments[i][1] + 4, 4), segment->limit);
         assert_int_equal(bench_get(b, MAP + segments[i][1] + 8, 4), segment->base);
+        note_field(fields, segments[i][0], 4);
+        note_field(fields, segments[i][1], 12);
     }
     const struct { uint16_t offset; uint64_t value; } rows[] = {
         { 0x1fc, before.cr0 }, { 0x1f8, before.cr3 }, { 0x1f4, before.rflags },
@@ -315,8 +357,11 @@ static void map_32(void **state)
         { 0x170, before.gdtr.limit }, { 0x158, before.idtr.base }, { 0x154, before.idtr.limit },
         { 0x114, before.cr4 }, { 0x100, 0 }, { 0x0fc, 0x30000 }, { 0x0f8, 0x30000 },
     };
-    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         assert_int_equal(bench_get(b, MAP + rows[i].offset, 4), rows[i].value);
+        note_field(fields, rows[i].offset, 4);
+    }
+    check_reserved(b, fields);
     leave(b);
     assert_memory_equal(s, &before, sizeof before);
 }
@@ -336,12 +381,12 @@ static void translations_change(void **state)
     bench_code(b, 0x38000, RSM, 2);
     bench_code(b, 0x50000, "\x90\x90\x90\xf4", 4);
     s->gpr[RIP] = 0x38000;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x38001);
     assert_int_equal(memory_read8(b->cpu, SEGMENT_FLAT, 0x38003, &byte), 0);
     assert_int_equal(byte, 0xf4);
     s->smi_pending = 1;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_true(s->smm);
     assert_int_equal(memory_read8(b->cpu, DS, 0x38000, &byte), 0);
     assert_int_equal(byte, 0x0f);
@@ -349,7 +394,7 @@ static void translations_change(void **state)
     assert_int_equal(s->gpr[RIP], 0x38001);
     assert_int_equal(memory_read8(b->cpu, SEGMENT_FLAT, 0x38003, &byte), 0);
     assert_int_equal(byte, 0xf4);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x38002);
 }
 
@@ -398,7 +443,7 @@ static void handlers_begin_alike(void **state)
     s->rflags |= FLAG_IF | FLAG_CF;
     cpu_restored(b->cpu);
     s->smi_pending = 1;
-    assert_int_equal(cpu_run(b->cpu, 1), CPU_EXIT_BUDGET); /* the entry counts as one */
+    assert_int_equal(bench_run(b, 1), CPU_EXIT_BUDGET); /* the entry counts as one */
     assert_int_equal(cpu_retired(b->cpu), 1);
     assert_int_equal(s->smm, 1);
     assert_int_equal(s->cr0, CR0_ET | CR0_WP | CR0_NE | CR0_MP);

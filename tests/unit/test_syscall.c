@@ -24,7 +24,7 @@ static void sysenter_and_sysexit(void **state)
     assert_false(s->rflags & FLAG_IF);
     s->gpr[RCX] = 0x6000;
     s->gpr[RDX] = 0x8100;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x8100);
     assert_int_equal(s->gpr[RSP], 0x6000);
     assert_int_equal(s->cpl, 3);
@@ -62,7 +62,7 @@ static void system_calls_of_amd(void **state)
     assert_int_equal(s->seg[SS].selector, CODE0 + 8);
     assert_false(s->rflags & FLAG_IF);
     s->gpr[R11] = 0;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x8002);
     assert_int_equal(s->cpl, 3);
     assert_true(s->rflags & FLAG_IF);
@@ -112,7 +112,7 @@ static void sysret_of_amd(void **state)
     assert_int_equal(s->seg[SS].base, 0x1234);
     assert_int_equal(s->seg[SS].limit, 0x5678);
     assert_int_equal(s->seg[SS].attributes, 0);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000 + 16 * VECTOR_SS);
 
     bench_long(b, 0);
@@ -122,7 +122,7 @@ static void sysret_of_amd(void **state)
     assert_int_equal(EXECUTE(b, "\x48\x0f\x07"), 0);
     assert_int_equal(s->gpr[RIP], 1ull << 47);
     assert_int_equal(s->cpl, 3);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000 + 16 * VECTOR_GP);
     assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0); /* error code */
     assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), 1ull << 47);
@@ -144,7 +144,7 @@ static void selectors_of_system_calls(void **state)
     assert_int_equal(s->seg[CS].selector, CODE64);
     assert_int_equal(s->seg[SS].selector, CODE64 + 9);
     assert_int_equal(s->seg[SS].attributes, RIGHTS_DATA32);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->cpl, 3);
     assert_int_equal(s->seg[CS].selector, CODE64_3);
     assert_int_equal(s->seg[SS].selector, CODE64_3 - 8);
@@ -353,7 +353,7 @@ static void interrupts_come_behind_sysret(void **state)
         b->cpu->bus.interrupt_acknowledge = acknowledge;
         b->cpu->interrupt_line = true;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 4);
+        bench_run(b, 4);
         assert_in_range(s->gpr[RIP], 0xc000, 0xc004);
         assert_int_equal(bench_get(b, s->gpr[RSP], 8), 0x8100);
         assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 2) & 3, 3);

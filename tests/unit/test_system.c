@@ -89,7 +89,7 @@ static void descriptor_instructions_need_protected_mode(void **state)
         bench_code(b, 0x8000, cases[i], 3);
         b->cpu->s.gpr[RIP] = 0x8000;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(b->cpu->s.gpr[RIP], 0x7777);
     }
 }
@@ -210,7 +210,7 @@ static void real_mode_has_no_descriptors(void **state)
         s->gpr[RSP] = 0x7000;
         s->gpr[RIP] = 0x8000;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x9000);
         assert_int_equal(bench_get(b, 0x6ffa, 2), 0x8000);
     }
@@ -265,7 +265,7 @@ static void mov_ss_shadows_interrupts(void **state)
     s->gpr[RAX] = DATA0;
     assert_int_equal(EXECUTE(b, "\x8e\xd0\x90"), 0);
     assert_int_equal(s->shadow_mov_ss, 1);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->shadow_mov_ss, 0);
 }
 
@@ -360,7 +360,7 @@ static void breakpoints_stop(void **state)
     s->dr[7] = 0x401 | 0xd << 16; /* 4 bytes, writes */
     s->gpr[RBX] = 0x5000;
     assert_int_equal(EXECUTE(b, "\x48\x89\x03"), 0); /* MOV [rbx], rax: a trap, after it */
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9010);
     assert_int_equal(bench_get(b, 0x7000 - 40, 8), 0x8003);
 }
@@ -496,19 +496,19 @@ static void requests_are_looked_at_once(void **state)
     bench_protected(b, 0);
     bench_code(b, 0x8000, "\xf3\x90\x0f\x01\xc9\x90\x90\x90", 8);
     b->cpu->s.gpr[RCX] = 0;
-    assert_int_equal(cpu_run(b->cpu, 3), CPU_EXIT_BUDGET); /* there is no other one */
+    assert_int_equal(bench_run(b, 3), CPU_EXIT_BUDGET); /* there is no other one */
     assert_int_equal(b->cpu->s.gpr[RIP], 0x8006);
     b->cpu->multiprocessor = true;
     b->cpu->s.gpr[RIP] = 0x8000;
     for (unsigned rip = 0x8002; rip <= 0x8005; rip += 3) { /* PAUSE, MWAIT */
-        assert_int_equal(cpu_run(b->cpu, 4), CPU_EXIT_YIELD);
+        assert_int_equal(bench_run(b, 4), CPU_EXIT_YIELD);
         assert_int_equal(b->cpu->s.gpr[RIP], rip);
         assert_int_equal(cpu_retired(b->cpu), 1);
     }
-    assert_int_equal(cpu_run(b->cpu, 1), CPU_EXIT_BUDGET);
+    assert_int_equal(bench_run(b, 1), CPU_EXIT_BUDGET);
     assert_int_equal(b->cpu->s.gpr[RIP], 0x8006);
     cpu_attention(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_false(b->cpu->attention); /* or each block would be looked at */
 }
 
@@ -537,6 +537,21 @@ static void undefined_instructions_are_told(void **state)
     assert_int_equal(EXECUTE(b, "\x0f\x04\x11\x34\x56\x78\x9a\xbc"), RAISED(UD));
     assert_string_equal(noticed, "undefined instruction raises #UD: 0f 04 11 34 56 78 9a bc "
                                  "(32-bit code)");
+}
+
+static void into_by_flag(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    s->rflags = FLAGS_ARITHMETIC & ~FLAG_OF;
+    assert_int_equal(EXECUTE(b, "\xce"), 0);
+    assert_int_equal(s->gpr[RIP], 0x8001);
+    assert_int_equal(s->gpr[RSP], 0x7000);
+    s->rflags |= FLAG_OF;
+    assert_int_equal(EXECUTE(b, "\xce"), RAISED(OF));
+    assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0x8001);
 }
 
 /* Everything but what makes this vCPU this one is as after power-on. */
@@ -693,7 +708,7 @@ int main(void)
         BENCH_TEST(monitor_arms_and_mwait_lets_others_run),
         BENCH_TEST(requests_are_looked_at_once),
         BENCH_TEST(undefined_instructions_are_told),
-        BENCH_TEST(reset_leaves_no_trace),
+        BENCH_TEST(into_by_flag), BENCH_TEST(reset_leaves_no_trace),
         BENCH_TEST(reset_values),
         BENCH_TEST(init_keeps_some),
         BENCH_TEST(operands_across_the_canonical_border),

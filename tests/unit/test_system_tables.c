@@ -388,7 +388,7 @@ static void iret_changes_what_it_may(void **state)
         bench_put(b, 0x5000 + 2 * size, new, size);
         bench_code(b, 0x8000, size == 2 ? "\x66\xcf" : "\xcf", 2);
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], 0x8100);
         uint64_t want = (old & ~may) | (new & may);
         if (s->rflags != want)
@@ -425,7 +425,7 @@ static void interrupt_flag_by_privilege(void **state)
         uint64_t before = s->rflags;
         s->shadow_sti = 0;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         uint64_t flag = cpl <= iopl ? FLAG_IF : cpl == 3 && (v86 ? vme : pvi) ? FLAG_VIF : 0;
         if (!flag || (flag == FLAG_VIF && sti && vip)) {
             assert_int_equal(s->gpr[RIP], 0x9000);

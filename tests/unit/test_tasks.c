@@ -41,6 +41,15 @@ static uint64_t get(struct cpu_bench *b, uint32_t tss, bool wide, const struct f
     return bench_get(b, tss + (wide ? field->wide : field->narrow), wide ? field->wide_bytes : 2);
 }
 
+/* What the old TSS has at first: no two bytes are the same. */
+static uint64_t old_bytes(unsigned at, unsigned bytes)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        value |= (uint64_t)(0x80 + at + i) << 8 * i;
+    return value;
+}
+
 static void prepare(struct cpu_bench *b, bool old_wide, bool new_wide, enum way way)
 {
     struct cpu_state *s = &b->cpu->s;
@@ -54,7 +63,7 @@ static void prepare(struct cpu_bench *b, bool old_wide, bool new_wide, enum way 
     for (unsigned i = 0; i < SEGMENT_COUNT; i++)
         bench_descriptor(b, DATA(i), 0x1000 * i, 0xfffff, RIGHTS_DATA32);
     for (unsigned i = 0; i < 0x70; i += 4) {
-        bench_put(b, OLD + i, 0xeeeeeeee, 4);
+        bench_put(b, OLD + i, old_bytes(i, 4), 4);
         bench_put(b, NEW + i, 0xdddddddd, 4);
     }
     bench_segment(b, &s->tr, OLD_TASK);
@@ -62,6 +71,8 @@ static void prepare(struct cpu_bench *b, bool old_wide, bool new_wide, enum way 
         s->gpr[i] = 0x01010101 * (i + 1);
         put(b, NEW, new_wide, &general[i], 0x11111111 * (i + 1) + 0x7000);
     }
+    for (unsigned i = R8; i <= R15; i++)
+        s->gpr[i] = 0xabc0 + i;
     s->rflags = FLAG_1 | FLAG_CF | FLAG_DF;
     for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
         s->seg[i].selector = (uint16_t)(i == CS ? CODE0 : 0x1230 + i);
@@ -96,15 +107,15 @@ static void check_saved(struct cpu_bench *b, bool wide, enum way way, uint64_t r
     for (unsigned i = 0; i < (wide ? SEGMENT_COUNT : FS); i++) {
         assert_int_equal(get(b, OLD, wide, &segments[i]), i == CS ? CODE0 : 0x1230 + i);
         if (wide)
-            assert_int_equal(bench_get(b, OLD + segments[i].wide + 2, 2), 0xeeee);
+            assert_int_equal(bench_get(b, OLD + segments[i].wide + 2, 2), old_bytes(segments[i].wide + 2, 2));
     }
     assert_int_equal(get(b, OLD, wide, &ip), way == RETURN ? 0x8001 : 0x8007);
     assert_int_equal(get(b, OLD, wide, &flags), rflags & ~FLAG_NT & mask);
-    assert_int_equal(get(b, OLD, wide, &local), 0xeeee);
+    assert_int_equal(get(b, OLD, wide, &local), old_bytes(wide ? 96 : 42, 2));
     for (unsigned i = 0; wide && i < ARRAY_SIZE(read_only); i++)
-        assert_int_equal(bench_get(b, OLD + read_only[i], 4), 0xeeeeeeee);
+        assert_int_equal(bench_get(b, OLD + read_only[i], 4), old_bytes(read_only[i], 4));
     if (!wide)
-        assert_int_equal(bench_get(b, OLD + 44, 4), 0xeeeeeeee);
+        assert_int_equal(bench_get(b, OLD + 44, 4), old_bytes(44, 4));
 }
 
 static void check_loaded(struct cpu_bench *b, bool wide, enum way way)
@@ -115,6 +126,8 @@ static void check_loaded(struct cpu_bench *b, bool wide, enum way way)
         uint32_t value = 0x11111111 * (i + 1) + 0x7000;
         assert_int_equal(s->gpr[i], wide ? value : 0xffff0000 | (value & 0xffff));
     }
+    for (unsigned i = R8; i <= R15; i++)
+        assert_int_equal(s->gpr[i], 0xabc0 + i);
     assert_int_equal(s->gpr[RIP], 0x8765);
     assert_int_equal(s->rflags, FLAG_1 | FLAG_ZF | FLAG_IF | (way == CALL ? FLAG_NT : 0));
     for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
@@ -145,7 +158,7 @@ static void fields_are_saved_and_loaded(void **state)
         enum way way = (enum way)(n / 4);
         prepare(b, old_wide, new_wide, way);
         uint64_t rflags = s->rflags;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         check_saved(b, old_wide, way, rflags);
         check_loaded(b, new_wide, way);
         assert_int_equal(bench_get(b, GDT + NEW_TASK + 5, 1), new_wide ? 0x8b : 0x83);
@@ -168,11 +181,11 @@ static void what_else_an_image_says(void **state)
 
     prepare(b, true, true, JUMP);
     bench_put(b, NEW + 36, 0xffffffff & ~(FLAG_VM | FLAG_TF), 4);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->rflags, 0x3f7fd7 & ~(FLAG_VM | FLAG_TF));
     prepare(b, true, true, JUMP);
     bench_put(b, NEW + 36, FLAG_VM | FLAG_1, 4);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->cpl, 3);
     assert_int_equal(s->rflags, FLAG_VM | FLAG_1);
     for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
@@ -182,7 +195,7 @@ static void what_else_an_image_says(void **state)
     assert_int_equal(b->cpu->code_bytes, 2);
     prepare(b, true, true, JUMP);
     bench_put(b, NEW + 100, 1, 1);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->pending_debug, 1ull << 15);
 
     prepare(b, true, true, JUMP);
@@ -193,7 +206,7 @@ static void what_else_an_image_says(void **state)
     s->cr4 = CR4_PSE;
     s->cr0 |= CR0_PG;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x8765);
     assert_int_equal(s->cr3, 0x21018);
 }
@@ -222,7 +235,7 @@ static void local_tables_are_checked(void **state)
         bench_put(b, 0x3600 + 56, 0x5000, 4);
         bench_put(b, 0x3600 + 76, CODE0, 2);
         bench_put(b, 0x3600 + 80, DATA0, 2);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         if (!cases[i].error) {
             assert_int_equal(s->gpr[RIP], 0x8765);
             assert_int_equal(s->ldtr.selector, cases[i].selector);
@@ -263,7 +276,7 @@ static void events_come_with_the_new_flags(void **state)
         b->cpu->bus.interrupt_acknowledge = acknowledge;
         b->cpu->interrupt_line = !n;
         s->dr[7] = 0x400; /* else each instruction is watched */
-        cpu_run(b->cpu, 4);
+        bench_run(b, 4);
         assert_in_range(s->gpr[RIP], 0xc000, 0xc004);
         assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0x8765 + n);
     }

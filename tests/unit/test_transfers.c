@@ -3,7 +3,7 @@
  * against what the manual's pseudo-code says. (SDM vol. 2: JMP, CALL, RET, IRET,
  * INT n; vol. 3: 5.8, 6.12, table 7-1)
  */
-#include "cpu_bench.h"
+#include "frames.h"
 
 #define CODE_OF(dpl) (0x70u + 8 * (dpl))
 #define DATA_OF(dpl) (0x90u + 8 * (dpl))
@@ -111,6 +111,19 @@ static void put_operation(struct cpu_bench *b, enum op op, unsigned selector)
     bench_put(b, at + 4, DATA_OF(rpl) | rpl, 4);
 }
 
+static const char *const way_names[] = { "jmp", "call", "retf", "iret", "through a gate", "event" };
+
+/* The transfer was made of `code_bytes` bytes of code, and pushes or pops `bytes` at a time. */
+static void check_frame(const struct cpu_bench *b, enum way way, unsigned code_bytes, unsigned bytes,
+                        unsigned cpl, const struct outcome *want)
+{
+    struct transfer_case c = { way, bytes, cpl, want->cpl, CODE_OF(cpl) | cpl, DATA_OF(cpl) | cpl,
+                               DATA_OF(want->cpl) | want->cpl, DATA_OF(want->cpl) | want->cpl,
+                               0x8000 + code_bytes, 0x7000 - 0x400 * want->cpl, false };
+    if (want->vector == NONE && !want->task && !frame_found(b, &c))
+        fail_msg("%s from CPL %u to %u: the stack", way_names[way], cpl, want->cpl);
+}
+
 static void check(struct cpu_bench *b, const struct outcome *want, const char *what, unsigned cpl,
                   unsigned selector, unsigned rights)
 {
@@ -192,10 +205,12 @@ static void transfers_by_descriptor(void **state)
         put_target(b, rights, CODE_OF(0));
         put_operation(b, op, TARGET | rpl);
         enter(b, cpl);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = op < OP_RETF ? want_jump(op, rights, rpl, cpl)
                                            : want_return(rights, rpl, cpl);
         check(b, &want, op_names[op], cpl, TARGET | rpl, rights);
+        bool gate = op == OP_CALL && !IS_CODE(rights);
+        check_frame(b, gate ? WAY_GATE : (enum way)op, 7, gate && !(rights & 8) ? 2 : 4, cpl, &want);
     }
 }
 
@@ -224,9 +239,10 @@ static void call_gates_by_target(void **state)
         put_target(b, wide ? 0xec : 0xe4, GATE_TARGET | (n & 3));
         put_operation(b, jump ? OP_JMP : OP_CALL, TARGET);
         enter(b, cpl);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = want_gate(rights, cpl, jump, 0);
         check(b, &want, jump ? "jmp through a gate" : "call through a gate", cpl, GATE_TARGET, rights);
+        check_frame(b, jump ? WAY_JMP : WAY_GATE, 7, wide ? 4 : 2, cpl, &want);
     }
 }
 
@@ -246,9 +262,10 @@ static void interrupt_gates_by_target(void **state)
         if (external)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct outcome want = want_gate(rights, cpl, false, external);
         check(b, &want, "interrupt gate", cpl, GATE_TARGET, rights);
+        check_frame(b, WAY_EVENT, external ? 0 : 2, 4, cpl, &want);
     }
 }
 
@@ -269,7 +286,7 @@ static void interrupts_by_gate(void **state)
         if (external)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct outcome want = success(0);
         want.task = task;
         bool gate = task || type == 6 || type == 7 || type == 14 || type == 15;
@@ -278,6 +295,7 @@ static void interrupts_by_gate(void **state)
         else if (!IS_PRESENT(rights))
             want = fault(VECTOR_NP, 0x40 * 8 + 2 + external);
         check(b, &want, external ? "interrupt" : "int n", cpl, 0, rights);
+        check_frame(b, WAY_EVENT, external ? 0 : 2, type & 8 ? 4 : 2, cpl, &want);
     }
 }
 
@@ -317,7 +335,7 @@ static void inner_stacks_by_descriptor(void **state)
         if (way == 2)
             cpu_deliver_interrupt(b->cpu, 0x41);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct outcome want = want_stack(rights, rpl, 1, VECTOR_TS, way == 2);
         check(b, &want, "inner stack", 3, TARGET | rpl, rights);
     }
@@ -336,7 +354,7 @@ static void outer_stacks_by_descriptor(void **state)
         put_operation(b, op, CODE_OF(2) | 2);
         bench_put(b, op == OP_IRET ? 0x6010 : 0x600c, TARGET | rpl, 4);
         enter(b, 1);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = want_stack(rights, rpl, 2, VECTOR_GP, 0);
         check(b, &want, op_names[op], 1, TARGET | rpl, rights);
     }
@@ -370,7 +388,7 @@ static void loads_by_descriptor(void **state)
         enter(b, cpl);
         bench_put(b, 0x8000, 0xc08e | seg << 11, 2);
         b->cpu->s.gpr[RAX] = TARGET | rpl;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = want_load(seg, rights, rpl, cpl);
         if (want.vector == NONE) {
             assert_int_equal(b->cpu->s.gpr[RIP], 0x8002);
@@ -423,7 +441,7 @@ static void queries_by_descriptor(void **state)
         bench_put(b, SELECTOR_PLACE, TARGET | rpl, 2);
         b->cpu->s.gpr[RAX] = memory ? SELECTOR_PLACE : TARGET | rpl;
         b->cpu->s.gpr[RBX] = 0x5555;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(b->cpu->s.gpr[RIP], 0x8003);
         bool want = want_query(opcode, rights, rpl, cpl, long_mode);
         if (want != !!(b->cpu->s.rflags & FLAG_ZF))

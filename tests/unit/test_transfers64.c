@@ -3,7 +3,7 @@
  * manual's pseudo-code, and which two faults make a double fault. (SDM vol. 2:
  * JMP, CALL, RET, IRET; vol. 3: 6.14, table 6-5)
  */
-#include "cpu_bench.h"
+#include "frames.h"
 
 #define CODE_OF(dpl) (0x70u + 8 * (dpl))
 #define DATA_OF(dpl) (0x90u + 8 * (dpl))
@@ -87,6 +87,19 @@ static unsigned vector_seen(const struct cpu_bench *b)
     return rip >= 0xa000 && rip < 0xa200 ? (unsigned)(rip - 0xa000) / 16 : NONE;
 }
 
+static const char *const way_names[] = { "jmp", "call", "retf", "iret", "through a gate", "event" };
+
+/* The transfer was made of `code_bytes` bytes of code, and pushes or pops `bytes` at a time. */
+static void check_frame(const struct cpu_bench *b, enum way way, unsigned code_bytes, unsigned bytes,
+                        unsigned cpl, const struct outcome *want)
+{
+    struct transfer_case c = { way, bytes, cpl, want->cpl, CODE_OF(cpl) | cpl, DATA_OF(cpl) | cpl,
+                               want->cpl, DATA_OF(want->cpl) | want->cpl, 0x8000 + code_bytes,
+                               0x7000 - 0x400 * want->cpl, true };
+    if (want->vector == NONE && !frame_found(b, &c))
+        fail_msg("%s from CPL %u to %u: the stack", way_names[way], cpl, want->cpl);
+}
+
 static void check(struct cpu_bench *b, const struct outcome *want, const char *what, unsigned cpl,
                   unsigned selector, unsigned rights)
 {
@@ -163,10 +176,12 @@ static void transfers_by_descriptor(void **state)
         put_target(b, rights, CODE_OF(0));
         put_operation(b, op, TARGET | rpl);
         enter(b, cpl);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = op < OP_RETF ? want_jump(op, rights, rpl, cpl)
                                            : want_return(rights, rpl, cpl);
         check(b, &want, op_names[op], cpl, TARGET | rpl, rights);
+        bool gate = op == OP_CALL && !IS_CODE(rights);
+        check_frame(b, gate ? WAY_GATE : (enum way)op, 2, op == OP_CALL && !gate ? 4 : 8, cpl, &want);
     }
 }
 
@@ -196,9 +211,10 @@ static void call_gates_by_target(void **state)
         put_target(b, 0xec, GATE_TARGET | (n & 3));
         put_operation(b, jump ? OP_JMP : OP_CALL, TARGET);
         enter(b, cpl);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = want_gate(rights, cpl, jump, 0);
         check(b, &want, jump ? "jmp through a gate" : "call through a gate", cpl, GATE_TARGET, rights);
+        check_frame(b, jump ? WAY_JMP : WAY_GATE, 2, 8, cpl, &want);
     }
 }
 
@@ -217,9 +233,10 @@ static void interrupt_gates_by_target(void **state)
         if (external)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct outcome want = want_gate(rights, cpl, false, external);
         check(b, &want, "interrupt gate", cpl, GATE_TARGET, rights);
+        check_frame(b, WAY_EVENT, external ? 0 : 2, 8, cpl, &want);
     }
 }
 
@@ -237,13 +254,14 @@ static void interrupts_by_gate(void **state)
         if (external)
             cpu_deliver_interrupt(b->cpu, 0x40);
         else
-            cpu_run(b->cpu, 1);
+            bench_run(b, 1);
         struct outcome want = success(0);
         if ((type != 14 && type != 15) || (!external && DPL(rights) < cpl))
             want = fault(VECTOR_GP, 0x40 * 8 + 2 + external);
         else if (!IS_PRESENT(rights))
             want = fault(VECTOR_NP, 0x40 * 8 + 2 + external);
         check(b, &want, external ? "interrupt" : "int n", cpl, 0, rights);
+        check_frame(b, WAY_EVENT, external ? 0 : 2, 8, cpl, &want);
     }
 }
 
@@ -263,7 +281,7 @@ static void null_stack_segments_of_iret(void **state)
         put_operation(b, OP_IRET, TARGET | to);
         bench_put(b, 0x6020, rpl, 8);
         enter(b, cpl);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         struct outcome want = wide && to != 3 && rpl == to ? success(to) : fault(VECTOR_GP, 0);
         check(b, &want, "iret with a null SS", cpl, rpl, wide);
     }
@@ -279,32 +297,32 @@ static void places_not_canonical(void **state)
     put_operation(b, OP_IRET, CODE_OF(3) | 3);
     bench_put(b, 0x6000, bad, 8);
     enter(b, 0);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     struct outcome want = fault(VECTOR_GP, 0);
     check(b, &want, "iret", 0, 0, 0);
     put_target(b, 0xec, CODE_OF(0));
     bench_put(b, GDT + TARGET + 8, bad >> 32, 8);
     put_operation(b, OP_CALL, TARGET);
     enter(b, 3);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     check(b, &want, "call gate", 3, TARGET, 0);
     bench_put(b, GDT + TARGET + 8, 1ull << 40, 8); /* the upper half has a type */
     want = fault(VECTOR_GP, TARGET);
     enter(b, 3);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     check(b, &want, "call gate's upper half", 3, TARGET, 0);
     bench_put(b, TSS + 4 + 8, bad, 8);
     bench_gate64(b, 0x40, CODE_OF(1), PLACE, 0, 0xee);
     bench_code(b, 0x8000, "\xcd\x40", 2);
     want = fault(VECTOR_SS, 0);
     enter(b, 3);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     check(b, &want, "inner stack", 3, 0, 0);
     bench_gate64(b, 0x40, CODE_OF(1), bad, 0, 0xee);
     bench_put(b, TSS + 4 + 8, 0x6c00, 8);
     want = fault(VECTOR_GP, 0);
     enter(b, 3);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     check(b, &want, "gate's offset", 3, 0, 0);
 }
 
@@ -332,7 +350,7 @@ static void frames_across_the_canonical_border(void **state)
         bench_code(b, 0x8000, "\xcd\x40", 2);
         enter(b, 0);
         s->gpr[RSP] = cases[i].rsp;
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         if (cases[i].good) {
             assert_int_equal(s->gpr[RIP], PLACE);
             assert_true(s->gpr[RSP] == (cases[i].rsp & ~15ull) - 40);

@@ -33,7 +33,7 @@ static void int_n_is_redirected_with_vif_as_if(void **state)
     struct cpu_bench *b = *state;
     struct cpu_state *s = prepare(b, "\xcd\x21", 2, FLAG_VIF | FLAG_IF);
 
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x1234);
     assert_int_equal(s->gpr[RSP], 0x5ffa);
     assert_int_equal(bench_get(b, 0x5ffa, 2), 0x8002);
@@ -47,7 +47,7 @@ static void int_n_is_redirected_with_iopl_3(void **state)
     struct cpu_bench *b = *state;
     struct cpu_state *s = prepare(b, "\xcd\x21", 2, FLAG_VIF | FLAG_IF | FLAG_IOPL);
 
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x1234);
     assert_int_equal(bench_get(b, 0x5ffe, 2), FLAG_1 | FLAG_IF | FLAG_IOPL);
     assert_int_equal(s->rflags, VM_FLAGS | FLAG_VIF | FLAG_IOPL);
@@ -59,11 +59,11 @@ static void int_n_with_its_bit_set_goes_to_the_monitor(void **state)
     struct cpu_state *s = prepare(b, "\xcd\x21", 2, 0);
 
     bench_put(b, TSS + 0x68 + 0x21 / 8, 1 << 1, 1);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000); /* IOPL < 3: #GP(0) */
     assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0);
     prepare(b, "\xcd\x21", 2, FLAG_IOPL);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0xa000);
 }
 
@@ -73,11 +73,11 @@ static void without_vme_int_n_needs_iopl_3(void **state)
     struct cpu_state *s = prepare(b, "\xcd\x21", 2, 0);
 
     s->cr4 = 0;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     prepare(b, "\xcd\x21", 2, FLAG_IOPL);
     s->cr4 = 0;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0xa000);
 }
 
@@ -87,11 +87,11 @@ static void bitmap_beyond_the_tss_is_gp(void **state)
     struct cpu_state *s = prepare(b, "\xcd\x21", 2, FLAG_IOPL);
 
     s->tr.limit = 0x6b;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     prepare(b, "\xcd\x21", 2, FLAG_IOPL);
     s->tr.limit = 0x6c;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x1234);
 }
 
@@ -101,7 +101,7 @@ static void int3_is_never_redirected(void **state)
     struct cpu_state *s = prepare(b, "\xcc", 1, 0);
 
     bench_gate(b, VECTOR_BP, CODE0, 0xb000, 0xee);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0xb000);
 }
 
@@ -119,7 +119,7 @@ static void iret_loads_vif(void **state)
     struct cpu_state *s = prepare(b, "\xcf", 1, 0);
 
     put_frame(b, FLAG_1 | FLAG_IF | FLAG_CF | FLAG_IOPL);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x4321);
     assert_int_equal(s->rflags, VM_FLAGS | FLAG_VIF | FLAG_CF);
 }
@@ -130,15 +130,15 @@ static void iret_may_not_enable_what_waits_nor_step(void **state)
     struct cpu_state *s = prepare(b, "\xcf", 1, FLAG_VIP);
 
     put_frame(b, FLAG_1 | FLAG_IF);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     prepare(b, "\xcf", 1, 0);
     put_frame(b, FLAG_1 | FLAG_TF);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     prepare(b, "\x66\xcf", 2, 0); /* 32 bits */
     put_frame(b, FLAG_1);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
 }
 
@@ -147,11 +147,11 @@ static void both_virtual_flags_stop_the_program(void **state)
     struct cpu_bench *b = *state;
     struct cpu_state *s = prepare(b, "\x90", 1, FLAG_VIF | FLAG_VIP);
 
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(bench_get(b, s->gpr[RSP] + 4, 4), 0x8000);
     prepare(b, "\x90", 1, FLAG_VIF | FLAG_VIP | FLAG_IOPL);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x8001);
 }
 
@@ -166,12 +166,12 @@ static void pvi_gives_cli_and_sti_the_virtual_flag(void **state)
     s->cr4 = CR4_PVI;
     s->rflags = FLAG_1 | FLAG_IF;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->rflags, FLAG_1 | FLAG_IF | FLAG_VIF);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->rflags, FLAG_1 | FLAG_IF);
     s->rflags |= FLAG_VIP;
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(bench_get(b, s->gpr[RSP] + 4, 4), 0x8002);
 }
@@ -223,7 +223,7 @@ static void run_access(struct cpu_bench *b, const struct access *access, unsigne
     s->rflags = FLAG_1 | FLAG_AC;
     s->gpr[RDI] = 0x14000 + at;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, access->code[0] == 0x48 && access->bytes == 5 ? 2 : 1);
+    bench_run(b, access->code[0] == 0x48 && access->bytes == 5 ? 2 : 1);
 }
 
 static void misaligned_accesses_of_programs_are_faults(void **state)
@@ -280,7 +280,7 @@ static void misaligned_iret_of_a_program_is_a_fault(void **state)
         s->rflags = FLAG_1 | FLAG_AC;
         s->gpr[RSP] = 0x5000 + offset;
         cpu_restored(b->cpu);
-        cpu_run(b->cpu, 1);
+        bench_run(b, 1);
         assert_int_equal(s->gpr[RIP], cpl && offset % size ? 0x9000 : 0x8100);
     }
 }
@@ -297,7 +297,7 @@ static void popf_starts_the_checks(void **state)
     s->gpr[RDI] = 0x14001;
     bench_put(b, 0x6000, FLAG_1 | FLAG_AC, 8);
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 3);
+    bench_run(b, 3);
     assert_int_equal(s->gpr[RIP], 0x9000);
     assert_int_equal(bench_get(b, s->gpr[RSP] + 8, 8), 0x8003);
 }

@@ -264,7 +264,7 @@ static unsigned execute(struct cpu_bench *b, enum op op, bool wide)
     bench_code(b, 0x8000, (const char *)code, 3u + wide);
     b->cpu->s.gpr[RIP] = 0x8000;
     cpu_restored(b->cpu);
-    cpu_run(b->cpu, 1);
+    bench_run(b, 1);
     uint64_t rip = b->cpu->s.gpr[RIP];
     if (rip >= 0x9000)
         return 0x1000 | (unsigned)(rip - 0x9000) / 16;
@@ -418,12 +418,37 @@ static void images_across_pages(void **state)
     }
 }
 
+/* And one that ends with its page: no more than the components asked for is needed. */
+static void images_up_to_a_page(void **state)
+{
+    static const enum op ops[] = { XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(ops) * 16; n++) {
+        bool long_mode = n & 8, restores = ops[n / 16] == XRSTOR;
+        unsigned bytes = n & AVX ? long_mode || restores ? 832 : 704 : 576;
+        prepare(b, true, 0);
+        s->xcr0 = 7;
+        memset(s->vector, 0x77, sizeof s->vector);
+        s->gpr[RAX] = n & 7;
+        s->gpr[RDX] = 0;
+        s->gpr[RBX] = 0x200000 - bytes;
+        if (!long_mode)
+            bench_segment(b, &s->seg[CS], CODE0);
+        for (unsigned i = 0; i < bytes; i += 8)
+            bench_put(b, 0x200000 - bytes + i, i == 512 ? n & 7 : 0, 8);
+        assert_int_equal(execute(b, ops[n / 16], false), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(images_are_the_models),
         BENCH_TEST(faults_in_order),
         BENCH_TEST(images_across_pages),
+        BENCH_TEST(images_up_to_a_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
