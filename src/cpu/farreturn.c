@@ -65,7 +65,7 @@ static int virtual_flags(struct cpu *cpu, struct far_return *r)
 
 static int return_real(struct cpu *cpu, struct far_return *r)
 {
-    if (r->rip > (cpu_v86(cpu) ? 0xffff : cpu->s.seg[CS].limit))
+    if (r->rip > cpu->s.seg[CS].limit)
         return cpu_raise_gp0(cpu);
     if (r->interrupt && cpu_v86(cpu) && cpu_iopl(cpu) < 3)
         TRY_FAULT(virtual_flags(cpu, r));

@@ -305,7 +305,7 @@ static int load_control(struct cpu *cpu, const struct image *image)
     TRY_FAULT(control_write_cr4(cpu, cr4 & ~CR4_PCIDE));
     TRY_FAULT(control_write_efer(cpu, image->value[VALUE_EFER]));
     s->tr.attributes = SEGMENT_P | TYPE_TSS32_BUSY;
-    s->seg[CS].attributes &= (uint16_t)~SEGMENT_L;
+    s->seg[CS].attributes = 0;
     TRY_FAULT(control_write_cr0(cpu, image->value[VALUE_CR0]));
     s->cr4 = cr4; /* PCIDE, whatever PCID is in CR3 */
     return 0;
