@@ -32,6 +32,11 @@ static void remapped(void *context)
     mmu_flush_all(context);
 }
 
+static void cleaned(void *context)
+{
+    mmu_pages_cleaned(context);
+}
+
 static void unlink_hash(struct engine *engine, struct block *block);
 
 static void invalidate_page(struct engine *engine, uint32_t page)
@@ -88,7 +93,7 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
     madvise(engine->arena, ARENA_BYTES, MADV_HUGEPAGE);
     decoder_init(&engine->decoder, model);
     memory->listener = (struct physmem_listener){
-        engine, table_written, code_written, page_flagged, remapped,
+        engine, table_written, code_written, page_flagged, remapped, cleaned,
     };
     return engine;
 }

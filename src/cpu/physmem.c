@@ -121,8 +121,9 @@ void physmem_clean(struct physmem *memory)
 {
     for (uint32_t i = 0; i < memory->dirty_count; i++)
         memory->flags[memory->dirty[i]] |= PHYSMEM_CLEAN;
+    if (memory->listener.cleaned)
+        memory->listener.cleaned(memory->listener.context);
     memory->dirty_count = 0;
-    physmem_remapped(memory);
 }
 
 void physmem_flag(struct physmem *memory, uint32_t page, uint8_t flag)

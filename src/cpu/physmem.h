@@ -55,9 +55,10 @@ struct physmem_listener {
     void (*code_written)(void *context, uint32_t page, uint32_t offset, uint32_t length);
     /* The page gained a flag: fast write entries must go. */
     void (*page_flagged)(void *context, uint32_t page);
-    /* The map itself or many pages' flags changed: all that is cached of
-     * translations must go. */
+    /* The map itself changed: all that is cached of translations must go. */
     void (*remapped)(void *context);
+    /* All RAM pages are CLEAN, of which those in `dirty` were not. */
+    void (*cleaned)(void *context);
 };
 
 struct physmem {

@@ -289,6 +289,25 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
     }
 }
 
+/* Every page that had a plain write tag was dirty. What is kept beside the TLBs is
+ * compared with the flags when it comes back. */
+void mmu_pages_cleaned(struct engine *engine)
+{
+    const struct physmem *memory = engine->memory;
+    for (uint32_t i = 0; i < memory->dirty_count; i++)
+        engine->writers[memory->dirty[i]] = 0;
+    for (unsigned i = 0; i < engine->cpu_count; i++) {
+        struct cpu *cpu = engine->cpus[i];
+        cpu->tlb_version++;
+        for (unsigned index = 0; index < MMU_INDEX_COUNT; index++) {
+            struct tlb_entry *entry = cpu->tlbs[index].entry;
+            for (unsigned slot = 0; slot < TLB_ENTRIES && !cpu->tlbs[index].empty; slot++)
+                if (!(entry[slot].write_tag & (TLB_INVALID | TLB_TRACKED)))
+                    entry[slot].write_tag = tlb_tracked(entry[slot].write_tag);
+        }
+    }
+}
+
 void tlb_begin_write(struct cpu *cpu, uint64_t physical)
 {
     uint32_t page = mmu_write_page(cpu, physical);

@@ -264,6 +264,14 @@ static void tracking_ends(void **state)
     physmem_clean(&b->memory);
     assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE, 1), 0);
     assert_true(writes(b, PLACE)); /* no longer CLEAN */
+    uint64_t walks = b->engine->walks;
+    physmem_clean(&b->memory); /* what is known of the page stays */
+    assert_true(reads(b, PLACE));
+    assert_false(writes(b, PLACE));
+    assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE, 1), 0);
+    assert_true(writes(b, PLACE));
+    assert_int_equal(b->engine->walks, walks);
+    assert_int_equal(b->memory.dirty_count, 1);
     physmem_flag(&b->memory, page, PHYSMEM_CODE);
     assert_false(writes(b, PLACE));
     assert_true(reads(b, PLACE));

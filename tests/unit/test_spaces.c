@@ -250,7 +250,7 @@ static void step(struct world *w)
         enter_unknown(w, cpu);
     } else if (what < 37) {
         flag_behind(w, cpu);
-    } else if (below(w, 400) == 0) {
+    } else if (what < 38) {
         physmem_clean(&w->b->memory);
     } else {
         check_access(w, cpu);
