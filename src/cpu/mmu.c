@@ -11,9 +11,8 @@
  * finds there; in the entry of the page itself A and D are set only by an
  * access that is allowed.
  *
- * Not modelled: memory types. Linear-address masking
- * is for explicit data accesses alone: the pushes of an event's delivery and
- * the accesses to system tables take addresses as they are.
+ * Not modelled: memory types. Linear-address masking is for explicit data accesses alone:
+ * the pushes of an event's delivery and accesses to system tables take addresses as they are.
  */
 #include "cpu/memory.h"
 

@@ -111,8 +111,8 @@ void segment_enter_code(struct cpu *cpu, const struct segment *code, unsigned cp
  * made null, and null selectors 0. */
 void segment_drop_inner(struct cpu *cpu);
 
-/* The full check of an access of `bytes` (>= 1) at `offset` of cpu->access
- * entry `seg` (SEGMENT_FLAT too): rights, limit, canonical form. */
+/* The full check of an access of `bytes` (>= 1) at `offset` of segment `seg` outside of
+ * 64-bit code: rights and limit. */
 int segment_check(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write);
 
 /* Whether [offset, offset + bytes) lies inside a data segment's limit, be it
