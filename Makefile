@@ -66,6 +66,11 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
+# Called on hosts that have it.
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+$(BUILD)/src/replay/page_hash_avx2.o: all_cflags += -mavx2
+endif
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(library)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(libs)
 

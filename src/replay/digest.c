@@ -5,11 +5,10 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "replay/page_hash.h"
 #include "replay/trace_codec.h"
 #include "util/assert.h"
 #include "util/error.h"
-
-static const uint8_t zero_page[PAGE_BYTES];
 
 int digest_init(struct digest *digest, struct machine *machine, struct dirty *dirty)
 {
@@ -33,10 +32,7 @@ static void update_ram(struct digest *digest)
     struct dirty_set *set = &digest->dirty->sets[DIRTY_DIGEST];
     for (uint32_t i = 0; i < set->count; i++) {
         uint32_t page = set->pages[i];
-        const uint8_t *bytes = physmem_host(memory, page);
-        uint64_t hash = 0;
-        if (memcmp(bytes, zero_page, PAGE_BYTES) != 0)
-            hash = XXH3_64bits_withSeed(bytes, PAGE_BYTES, (uint64_t)page + 1);
+        uint64_t hash = page_hash(physmem_host(memory, page), page);
         digest->ram += hash - digest->page_hashes[page];
         digest->page_hashes[page] = hash;
     }

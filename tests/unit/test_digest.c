@@ -1,6 +1,7 @@
 /* Digests: incremental RAM against the whole of it, payloads, the stream hash. */
 #include "machine_bench.h"
 #include "replay/digest.h"
+#include "replay/page_hash.h"
 
 static struct description description;
 static struct machine *machine;
@@ -133,6 +134,26 @@ static void stream_hash_ignores_grouping(void **state)
     assert_true(digest_output(0, 0, text, 0) == 0);
 }
 
+/* The trace's hash is one function, whatever the host computes it with. */
+static void pages_hash_alike_on_all_hosts(void **state)
+{
+    static uint8_t page[PAGE_BYTES];
+
+    (void)state;
+    assert_true(page_hash(page, 7) == 0);
+    page[PAGE_BYTES - 1] = 1;
+    assert_true(page_hash(page, 0) == 0xe63ccb54e516f0a4);
+    for (uint32_t i = 0; i < 1000; i++) {
+        page[i * 2654435761u >> 20] = (uint8_t)(i * 37);
+        uint64_t wanted = page_hash_any_host(page, i + 1);
+        assert_true(page_hash(page, i) == wanted);
+#ifdef __x86_64__
+        if (__builtin_cpu_supports("avx2"))
+            assert_true(page_hash_avx2(page, i + 1) == wanted);
+#endif
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +162,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_component_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(payloads, setup, teardown),
         cmocka_unit_test(stream_hash_ignores_grouping),
+        cmocka_unit_test(pages_hash_alike_on_all_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,15 @@
+/* XXH3 once more, compiled for AVX2 (Makefile): the header has all of it, and chooses its
+ * variant by what it is compiled for. See page_hash.h. */
+#include "replay/page_hash.h"
+
+#ifdef __AVX2__
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "cpu/physmem.h"
+
+uint64_t page_hash_avx2(const uint8_t *bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(bytes, PAGE_BYTES, seed);
+}
+#endif
