@@ -290,6 +290,22 @@ static int set_option(struct cpu_model *model, struct word option, bool enforce,
     return switch_feature(model, name, on, enforce, error);
 }
 
+/* Features that cannot be had without another one. */
+static const struct { enum cpu_feature needed, feature; } dependencies[] = {
+    { FEATURE_XSAVE, FEATURE_AVX },      { FEATURE_XSAVE, FEATURE_XSAVEOPT },
+    { FEATURE_XSAVE, FEATURE_XSAVEC },   { FEATURE_XSAVE, FEATURE_XGETBV1 },
+    { FEATURE_XSAVE, FEATURE_XSAVES },   { FEATURE_AVX, FEATURE_AVX2 },
+    { FEATURE_AVX, FEATURE_FMA },        { FEATURE_AVX, FEATURE_F16C },
+    { FEATURE_AVX, FEATURE_VAES },       { FEATURE_AVX, FEATURE_VPCLMULQDQ },
+};
+
+static void drop_dependents(struct cpu_model *model)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(dependencies); i++)
+        if (!cpu_model_has(model, dependencies[i].needed))
+            set_feature(model, dependencies[i].feature, false);
+}
+
 int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_count,
                     struct error *error)
 {
@@ -311,6 +327,7 @@ int cpu_model_parse(struct cpu_model *model, const char *text, uint32_t cpu_coun
             TRY(set_option(model, word, enforce, error));
     }
     set_feature(model, FEATURE_HT, cpu_count > 1);
+    drop_dependents(model);
     model->signature = signature_of(model->family, model->number, model->stepping);
     if (cpu_model_has(model, FEATURE_LA57))
         model->linear_bits = 57;

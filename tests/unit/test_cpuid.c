@@ -115,6 +115,34 @@ static void vendor_is_told(void **state)
     }
 }
 
+static void features_go_with_those_that_they_need(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const struct { const char *model; bool xsave, avx, avx2, fma, vaes; } cases[] = {
+        { "max", true, true, true, true, true },
+        { "max,-xsave", false, false, false, false, false },
+        { "max,-xsave,+avx2", false, false, false, false, false },
+        { "max,-avx", true, false, false, false, false },
+        { "max,-avx2", true, true, false, true, true },
+        { "Haswell,-xsave", false, false, false, false, false },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(cpu_model_parse(&b->model, cases[i].model, 1, NULL), 0);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_XSAVE), cases[i].xsave);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_AVX), cases[i].avx);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_AVX2), cases[i].avx2);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_F16C), cases[i].avx);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_FMA), cases[i].fma);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_VAES), cases[i].vaes);
+        assert_int_equal(cpu_model_has(&b->model, FEATURE_VPCLMULQDQ), cases[i].vaes);
+        if (!cases[i].xsave)
+            assert_false(cpu_model_has(&b->model, FEATURE_XSAVEOPT)
+                         || cpu_model_has(&b->model, FEATURE_XSAVEC)
+                         || cpu_model_has(&b->model, FEATURE_XSAVES)
+                         || cpu_model_has(&b->model, FEATURE_XGETBV1));
+    }
+}
+
 static void wrong_models_are_refused(void **state)
 {
     struct cpu_bench *b = *state;
@@ -346,7 +374,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(default_model_is_bonnell), BENCH_TEST(frequencies_are_told),
         BENCH_TEST(features_follow_options),  BENCH_TEST(level_3_adds_avx),
-        BENCH_TEST(vendor_is_told), BENCH_TEST(wrong_models_are_refused), BENCH_TEST(properties_are_taken),
+        BENCH_TEST(vendor_is_told), BENCH_TEST(features_go_with_those_that_they_need),
+        BENCH_TEST(wrong_models_are_refused), BENCH_TEST(properties_are_taken),
         BENCH_TEST(lacking_features_are_told), BENCH_TEST(named_models_grow),
         BENCH_TEST(topology_counts_cores),    BENCH_TEST(osxsave_follows_cr4),
         BENCH_TEST(fixed_leaves),
