@@ -296,7 +296,7 @@ static inline void op_phminposuw(union xmm *d, const union xmm *s)
     for (unsigned i = 1; i < 8; i++)
         if (s->u16[i] < s->u16[best])
             best = i;
-    *d = (union xmm){ .u16 = { s->u16[best], (uint16_t)best } };
+    *d = (union xmm){ .u16 = { s->u16[best], best } };
 }
 SSE_HANDLERS(phminposuw)
 

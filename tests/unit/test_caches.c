@@ -487,6 +487,29 @@ static void blocks_are_spread(void **state)
     assert_in_range(used, 480, 500);
 }
 
+/* More blocks than the hash table has chains: those behind others of their chain are
+ * found and taken out, too. */
+static void blocks_share_chains(void **state)
+{
+    enum { FIRST = 0x100000, PAGES = 256, BLOCKS = PAGES * PAGE_BYTES / 8 };
+    struct cpu_bench *b = *state;
+    uint64_t before = b->engine->blocks_decoded;
+
+    bench_long(b, 0);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        bench_put(b, FIRST + 8 * i, 0x06eb, 2); /* jmp to the next */
+    b->cpu->s.gpr[RIP] = FIRST;
+    bench_run(b, BLOCKS);
+    assert_int_equal(b->engine->blocks_decoded - before, BLOCKS);
+    for (unsigned page = 0; page < PAGES; page += 2)
+        bench_put(b, FIRST + page * PAGE_BYTES, 0x06eb, 2);
+    b->cpu->s.gpr[RIP] = FIRST;
+    for (unsigned i = 0; i < BLOCKS; i++)
+        cpu_run(b->cpu, 1); /* each is looked for in the table */
+    assert_int_equal(b->engine->blocks_decoded - before, BLOCKS + BLOCKS / 2);
+    assert_int_equal(b->cpu->s.gpr[RIP], FIRST + 8 * BLOCKS);
+}
+
 /* Code where no memory is: #UD, be it all of an instruction or its second page. */
 static void devices_have_no_code(void **state)
 {
@@ -538,7 +561,7 @@ int main(void)
         BENCH_TEST(modes_are_kept),
         cmocka_unit_test(spans_are_dropped),
         BENCH_TEST(pages_of_a_slot_are_kept),
-        BENCH_TEST(blocks_are_spread),
+        BENCH_TEST(blocks_are_spread), BENCH_TEST(blocks_share_chains),
         BENCH_TEST(devices_have_no_code),
         BENCH_TEST(tables_are_forgotten),
         BENCH_TEST(code_is_decoded_once),

@@ -268,6 +268,30 @@ static void stacks_are_watched(void **state)
     }
 }
 
+/* The debugger's breakpoint stops before its instruction, and is named. */
+static void breakpoints_are_named(void **state)
+{
+    static struct debug_points points;
+    const struct debug_point point = { 0x8002, 1, DEBUG_BREAK };
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    bench_code(b, 0x8000, "\x90\x90\x90\x90", 4);
+    points = (struct debug_points){ .count = 1, .step_cpu = DEBUG_NO_CPU };
+    points.points[0] = point;
+    b->cpu->debug = &points;
+    b->cpu->s.index = 3;
+    cpu_restored(b->cpu);
+    assert_int_equal(bench_run(b, 4), CPU_EXIT_DEBUG);
+    assert_int_equal(cpu_retired(b->cpu), 2);
+    assert_int_equal(b->cpu->s.gpr[RIP], 0x8002);
+    assert_true(points.hit);
+    assert_memory_equal(&points.what, &point, sizeof point);
+    assert_int_equal(points.hit_cpu, 3);
+    assert_int_equal(points.hit_address, 0x8002);
+    b->cpu->debug = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,7 +299,8 @@ int main(void)
         BENCH_TEST(port_registers_cover_bytes),
         BENCH_TEST(the_debuggers_points_cover_bytes),
         BENCH_TEST(bitmap_covers_ports),
-        BENCH_TEST(addresses_wrap), BENCH_TEST(stacks_are_watched),
+        BENCH_TEST(addresses_wrap), BENCH_TEST(breakpoints_are_named),
+        BENCH_TEST(stacks_are_watched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

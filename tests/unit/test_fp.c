@@ -199,6 +199,35 @@ static void test_exact_transcendentals(void **state)
     same(&r, 0x3fff, 0xc90fdaa22168c234);
 }
 
+/* Results beyond the format's ends, masked by rounding and sign, and unmasked with
+ * their exponents wrapped. */
+static void test_transcendental_ends(void **state)
+{
+    (void)state;
+    struct x87_register r, eight = integer(8), five_fourths = value(0x3fff, 0xa000000000000000);
+    for (unsigned n = 0; n < 8; n++) {
+        unsigned rounding = n & 3;
+        uint16_t sign = n & 4 ? 0x8000 : 0, control = (uint16_t)(NEAREST | rounding << FCW_RC_SHIFT);
+        bool away = rounding == 0 || rounding == (sign ? 1 : 2);
+        struct x87_register most = value(0x7ffe | sign, ~0ull), least = value(sign, 8);
+        assert_int_equal(fp_x87_yl2x(&r, &eight, &most, control),
+                         FP_OE | FP_PE | (away ? FSW_C1 : 0));
+        same(&r, (away ? 0x7fff : 0x7ffe) | sign, away ? 1ull << 63 : ~0ull);
+        uint16_t status = fp_x87_yl2x(&r, &eight, &most, control & ~FP_OE);
+        assert_int_equal(status & ~FSW_C1, FP_OE | FP_PE);
+        same(&r, (0x8000 - 24576) | sign, (3ull << 62) - !(status & FSW_C1));
+        assert_int_equal(!!(status & FSW_C1), away && rounding != 0); /* 3 * 2^62 - 0.75 */
+        /* 8 * 0.3219 = 2.575 of the smallest numbers */
+        assert_int_equal(fp_x87_yl2x(&r, &five_fourths, &least, control),
+                         FP_DE | FP_UE | FP_PE | (away ? FSW_C1 : 0));
+        same(&r, sign, away ? 3 : 2);
+        assert_int_equal(fp_x87_yl2x(&r, &five_fourths, &least, control & ~FP_UE) & ~FSW_C1,
+                         FP_DE | FP_UE | FP_PE);
+        assert_int_equal(r.sign_exponent, (24576 - 61) | sign);
+        assert_int_equal(r.significand >> 32, 0xa4d3c25e);
+    }
+}
+
 static void test_angles_out_of_range(void **state)
 {
     (void)state;
@@ -460,7 +489,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transcendental_values), cmocka_unit_test(test_exact_transcendentals),
-        cmocka_unit_test(test_angles_out_of_range), cmocka_unit_test(test_tiny_angles),
+        cmocka_unit_test(test_transcendental_ends), cmocka_unit_test(test_angles_out_of_range), cmocka_unit_test(test_tiny_angles),
         cmocka_unit_test(test_loads), cmocka_unit_test(test_stores),
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_compare),
         cmocka_unit_test(test_remainder), cmocka_unit_test(test_extract),

@@ -111,8 +111,10 @@ static void direct_stores(void **state)
     assert_int_equal(RUN(b, "\x66\x0f\x38\xf8\x53\x03"), NO_FAULT); /* movdir64b rdx, [rbx+3] */
     for (unsigned i = 0; i < 64; i++)
         assert_int_equal(bench_get(b, DATA + 0x100 + i, 1), i + 1);
-    s->gpr[RDX] = DATA + 0x120;
-    assert_int_equal(RUN(b, "\x66\x0f\x38\xf8\x53\x03"), VECTOR_GP);
+    for (unsigned i = 1; i < 64; i *= 2) {
+        s->gpr[RDX] = DATA + 0x100 + i;
+        assert_int_equal(RUN(b, "\x66\x0f\x38\xf8\x53\x03"), VECTOR_GP);
+    }
     s->gpr[RDX] = 0xabc00009200; /* 67: only EDX */
     assert_int_equal(RUN(b, "\x67\x66\x0f\x38\xf8\x53\x03"), NO_FAULT);
     assert_int_equal(bench_get(b, 0x9200, 8), 0x0807060504030201ull);

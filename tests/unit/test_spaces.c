@@ -388,10 +388,36 @@ static void what_is_shared_stays(void **state)
     assert_null(memory_fast_read(cpu, SEGMENT_FLAT, other, 1));
 }
 
+/* What is kept of a space goes when its own tables change, and not with another's. */
+static void a_space_loses_its_own(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    uint8_t byte;
+
+    bench_long(b, 0);
+    for (unsigned n = 0; n < 3; n++) {
+        unsigned top = 0x20000 + 0x4000 * n;
+        for (unsigned level = 0; level < 3; level++)
+            bench_put(b, top + 0x1000 * level, (top + 0x1000 * (level + 1)) | 7, 8);
+        for (unsigned i = 0; i < 512; i++)
+            bench_put(b, top + 0x3000 + 8 * i, i << 12 | 7, 8);
+        assert_int_equal(control_write_cr3(cpu, top), 0);
+        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, 0x5000, &byte), 0);
+    }
+    bench_put(b, 0x23000 + 8 * 5, 0x6007, 8); /* of the first */
+    assert_int_equal(held(cpu), 1);
+    assert_int_equal(control_write_cr3(cpu, 0x24000), 0);
+    assert_int_equal(held(cpu), 1);
+    assert_int_equal(control_write_cr3(cpu, 0x20000), 0);
+    assert_int_equal(held(cpu), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { BENCH_TEST(spaces_share_tables),
                                        BENCH_TEST(spaces_come_back),
-                                       BENCH_TEST(what_is_shared_stays) };
+                                       BENCH_TEST(what_is_shared_stays),
+                                       BENCH_TEST(a_space_loses_its_own) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
