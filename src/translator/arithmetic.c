@@ -53,6 +53,7 @@ static void compare_memory(struct compile *c, const struct arithmetic *a)
 {
     unsigned width = c->insn->operand_bytes;
     struct emitter *e = &c->e;
+    scratch_keep(c);
     flags_prepare(c, 0, true);
     memory_load(c, width);
     bool needed = need_after(c) != 0;
@@ -96,6 +97,7 @@ static void arithmetic_from_memory(struct compile *c, const struct arithmetic *a
 {
     unsigned width = c->insn->operand_bytes;
     struct emitter *e = &c->e;
+    scratch_keep(c);
     flags_prepare(c, 1u << a->reg.guest, memory_checks(c));
     memory_load(c, width);
     if (a->alu == ALU_ADC || a->alu == ALU_SBB) {
@@ -298,6 +300,7 @@ bool lower_multiply(struct compile *c, bool constant)
     if (width == 2)
         return false;
     unsigned written = 1u << insn->reg;
+    scratch_keep(c);
     flags_prepare(c, written, memory_checks(c));
     struct host_operand from = form_source(c, width);
     struct flags_state f = { .live = true, .fix = FIX_PRODUCT, .product = insn->reg, .width = (uint8_t)width };

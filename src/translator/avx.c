@@ -10,6 +10,7 @@
  * VDPPD, string compares, masked moves and gathers.
  */
 #include "translator/internal.h"
+#include "translator/scratch.h"
 
 /* One lane, whatever VEX.L says. */
 static bool is_scalar(const struct opcode_row *row)
@@ -223,6 +224,8 @@ bool lower_avx(struct compile *c)
             rm = operand_register(host);
     }
     unsigned reg = row->modrm & MODRM_FIX_REG ? insn->modrm >> 3 & 7 : p.general_reg ? host : insn->reg;
+    if (!writes || pinned(guest))
+        scratch_keep(c);
     uint32_t named = e->named;
     emit_vex(e, host_opcode(row), insn->rex & 8 ? 8 : 4, insn->vex_l && !is_scalar(row), reg, insn->vvvv,
              rm);

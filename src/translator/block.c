@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "translator/internal.h"
+#include "translator/scratch.h"
 #include "translator/system.h"
 
 struct host_operand block_state_operand(unsigned guest, int32_t above)
@@ -290,9 +291,12 @@ static void compile_insn(struct compile *c)
         block_store_fip(c, &c->fip);
         c->fip.any = false;
     }
+    c->keeps = false;
     bool lowered = branch ? lower_branch(c)
                           : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_avx(c)
                                 || lower_x87(c) || lower_system(c);
+    if (!c->keeps)
+        scratch_forget_guests(c);
     if (lowered) {
         memory_finish(c);
         return;

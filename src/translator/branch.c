@@ -4,7 +4,7 @@
  * Not here, and so run by their handlers: LOOPE and LOOPNE, branches of 64-bit
  * code that a 66 prefix cuts to 16 bits, targets outside of CS, far transfers.
  */
-#include "translator/compile.h"
+#include "translator/scratch.h"
 #include "translator/system.h"
 
 /* Bits above those of a canonical address. */
@@ -44,6 +44,7 @@ static bool lower_conditional(struct compile *c)
     if (!target_fits(c, target))
         return false;
     struct flags_state *f = &c->flags;
+    scratch_keep(c);
     if (!f->home && f->recipe == RECIPE_NONE)
         flags_save(c, f); /* whoever follows may need them */
     if (!f->live && f->recipe == RECIPE_NONE && home_mask(condition)) {

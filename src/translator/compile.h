@@ -133,6 +133,8 @@ struct compile {
     uint64_t linear, rip;     /* of the block */
     struct flags_state flags;
     struct pending_fip fip;
+    uint8_t held[2];          /* what SCRATCH and SCRATCH2 hold (scratch.h) */
+    bool keeps;               /* the current instruction tells of guest registers that it changes there */
     unsigned slow_count, edge_count, exit_count;
     /* Lists. They are not cleared when a translation begins (compile_begin). */
     struct part parts[PARTS_MAXIMUM];
@@ -141,7 +143,6 @@ struct compile {
     struct flags_use flags_use[INSNS_MAXIMUM];
     uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
     struct accesses accesses;
-    uint8_t addend[2];        /* number + 1 of the group whose addend came into SCRATCH, SCRATCH2 last */
     struct slow_path slow[2 * INSNS_MAXIMUM];
     struct compile_edge {
         uint8_t *from;     /* displacement of the jump; NULL: an indirect one */

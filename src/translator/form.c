@@ -1,6 +1,16 @@
 /* Passing an instruction with ModRM on to the host; see form.h. */
 #include "translator/form.h"
 
+/* Where two registers that live in memory go: where they are held, if they are. */
+static unsigned scratch_for_reg(const struct compile *c, const struct form *shape, struct place reg,
+                                struct place rm)
+{
+    bool has_reg = !shape->no_reg && !pinned(reg.guest), has_rm = !pinned(rm.guest);
+    bool swapped = (has_reg && scratch_holds(c, SCRATCH2, HELD_GUEST | reg.guest))
+                   || (has_rm && scratch_holds(c, SCRATCH, HELD_GUEST | rm.guest));
+    return swapped ? SCRATCH2 : SCRATCH;
+}
+
 void form_emit(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
     const struct insn *insn = c->insn;
@@ -8,17 +18,21 @@ void form_emit(struct compile *c, const struct form *shape, struct place reg, st
     uint32_t op = shape->op;
     unsigned host_reg = shape->extension, host_rm = 0;
     struct host_operand operand;
+    unsigned scratch = memory ? SCRATCH : scratch_for_reg(c, shape, reg, rm);
+    scratch_keep(c);
     if (memory)
         operand = memory_operand(c, shape->rm_width, shape->rm_written, !shape->no_reg && !pinned(reg.guest));
     if (!shape->no_reg) {
-        host_reg = form_enter(c, reg.guest, SCRATCH, shape->reg_read, shape->reg_width);
+        host_reg = form_enter(c, reg.guest, scratch, shape->reg_read, shape->reg_width);
         if (reg.high)
             host_reg += 4;
         if (shape->reg_width == 1 && !reg.high)
             op |= OP_BYTE_REG;
     }
     if (!memory) {
-        host_rm = form_enter(c, rm.guest, SCRATCH2, shape->rm_read, shape->rm_width);
+        bool same = !shape->no_reg && reg.guest == rm.guest;
+        host_rm = form_enter(c, rm.guest, same ? scratch : scratch_other(scratch), shape->rm_read,
+                             shape->rm_width);
         if (rm.high)
             host_rm += 4;
         if (shape->rm_width == 1 && !rm.high)
@@ -33,6 +47,10 @@ void form_emit(struct compile *c, const struct form *shape, struct place reg, st
         form_leave(c, reg.guest, host_reg);
     if (!memory && shape->rm_written)
         form_leave(c, rm.guest, host_rm);
+    if (!shape->no_reg && shape->reg_read && !shape->reg_written)
+        form_still(c, reg.guest, host_reg);
+    if (!memory && shape->rm_read && !shape->rm_written)
+        form_still(c, rm.guest, host_rm);
 }
 
 /* form_encodable, where one of them is AH..BH. */

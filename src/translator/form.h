@@ -5,7 +5,7 @@
 #ifndef TRANSLATOR_FORM_H
 #define TRANSLATOR_FORM_H
 
-#include "translator/compile.h"
+#include "translator/scratch.h"
 
 /* How an instruction with ModRM uses its operands. */
 struct form {
@@ -63,13 +63,23 @@ static inline unsigned form_enter(struct compile *c, unsigned guest, unsigned sc
     if (pinned(guest))
         return host_of(guest);
     if (read || width < 4)
-        emit_load(&c->e, 8, scratch, guest_operand(guest));
+        scratch_load(c, scratch, guest);
     return scratch;
 }
 static inline void form_leave(struct compile *c, unsigned guest, unsigned host)
 {
+    if (pinned(guest))
+        return;
+    emit_store(&c->e, 8, guest_operand(guest), host);
+    scratch_forget(c, guest);
+    scratch_note(c, host, HELD_GUEST | guest);
+}
+
+/* The host register was only read. */
+static inline void form_still(struct compile *c, unsigned guest, unsigned host)
+{
     if (!pinned(guest))
-        emit_store(&c->e, 8, guest_operand(guest), host);
+        scratch_note(c, host, HELD_GUEST | guest);
 }
 
 static inline unsigned form_immediate_bytes(unsigned width)

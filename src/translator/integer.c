@@ -24,10 +24,30 @@ bool form_move(struct compile *c, const struct form *shape, bool byte_reg, bool 
     return true;
 }
 
+/* Between two registers that live in memory */
+static bool move_in_memory(struct compile *c, unsigned to, unsigned from)
+{
+    flags_prepare(c, 1u << to, false);
+    unsigned host = scratch_that_holds(c, HELD_GUEST | from);
+    scratch_keep(c);
+    if (host == HOST_NONE || c->insn->operand_bytes == 4) {
+        struct host_operand source = host == HOST_NONE ? guest_operand(from) : operand_register(host);
+        host = host == HOST_NONE ? SCRATCH : scratch_other(host);
+        emit_load(&c->e, c->insn->operand_bytes, host, source);
+        if (!source.memory)
+            scratch_note(c, source.base, HELD_GUEST | from);
+    }
+    form_leave(c, to, host);
+    flags_overwritten(c, 1u << to);
+    return true;
+}
+
 static bool lower_mov(struct compile *c)
 {
     unsigned width = c->insn->operand_bytes;
     bool load = c->row->opcode & 2;
+    if (width >= 4 && !form_is_memory(c) && !pinned(c->insn->reg) && !pinned(c->insn->rm))
+        return move_in_memory(c, load ? c->insn->reg : c->insn->rm, load ? c->insn->rm : c->insn->reg);
     struct form shape = { .op = OP1(c->row->opcode), .reg_read = !load, .reg_written = load,
                            .rm_read = load, .rm_written = !load,
                            .reg_width = (uint8_t)width, .rm_width = (uint8_t)width };
@@ -56,6 +76,7 @@ static bool lower_mov_constant(struct compile *c)
     flags_prepare(c, written, false);
     if (width >= 4) {
         unsigned host = pinned(to.guest) ? host_of(to.guest) : SCRATCH;
+        scratch_keep(c);
         emit_constant(&c->e, host, width == 4 ? (uint32_t)insn->imm : insn->imm);
         form_leave(c, to.guest, host);
     } else {
@@ -82,6 +103,7 @@ static bool lower_lea(struct compile *c)
     if (width == 2) {
         emit_store(&c->e, 2, guest_operand(insn->reg), SCRATCH);
     } else {
+        scratch_keep(c);
         form_leave(c, insn->reg, host);
     }
     flags_overwritten(c, written);
@@ -190,6 +212,7 @@ static bool lower_cmov(struct compile *c)
     unsigned width = insn->operand_bytes, written = 1u << insn->reg;
     struct emitter *e = &c->e;
     flags_prepare(c, written, memory_checks(c));
+    scratch_keep(c);
     struct host_operand from = form_source_kept(c, width);
     flags_load(c, c->row->flags_read);
     unsigned host = form_enter(c, insn->reg, SCRATCH, true, width);

@@ -5,7 +5,7 @@
  *
  * Needs a host with BMI2 (RORX).
  */
-#include "translator/compile.h"
+#include "translator/scratch.h"
 
 /* What SCRATCH2 has of an address is eight times its slot. */
 #define SLOT_SHIFT 3
@@ -53,12 +53,16 @@ void memory_finish(struct compile *c)
     slow->after = c->flags;
 }
 
-/* A guest register in a host register: its own, or loaded into `scratch`. */
+/* A guest register in a host register: its own, or one that holds it, or loaded into
+ * `scratch`. */
 static unsigned in_register(struct compile *c, unsigned guest, unsigned scratch)
 {
     if (pinned(guest))
         return host_of(guest);
-    emit_load(&c->e, 8, scratch, guest_operand(guest));
+    unsigned held = scratch_that_holds(c, HELD_GUEST | guest);
+    if (held != HOST_NONE)
+        return held;
+    scratch_load(c, scratch, guest);
     return scratch;
 }
 
@@ -78,7 +82,8 @@ static void sum_less(struct compile *c, unsigned reg, unsigned width, unsigned l
         }
     }
     unsigned index = no_register(insn->index) ? HOST_NONE : in_register(c, insn->index, SCRATCH2);
-    unsigned base = no_register(insn->base) ? HOST_NONE : in_register(c, insn->base, SCRATCH);
+    unsigned free = index == SCRATCH ? SCRATCH2 : SCRATCH;
+    unsigned base = no_register(insn->base) ? HOST_NONE : in_register(c, insn->base, free);
     if (base == HOST_NONE && index == HOST_NONE) {
         emit_constant(e, reg, width == 4 ? (uint32_t)disp : (uint64_t)disp);
         return;
@@ -208,31 +213,18 @@ static struct host_operand group_slot(const struct access *access)
                                           + (access->group - 1u) * sizeof(uint64_t)));
 }
 
-/* The scratch register has the addend of the access's group now. */
-static void note_addend(struct compile *c, const struct access *access, unsigned scratch)
-{
-    c->addend[scratch == SCRATCH2] = access->group;
-    c->e.named &= ~(1u << scratch);
-}
-
-/* Whether it has it still. */
-static bool has_addend(const struct compile *c, unsigned group, unsigned scratch)
-{
-    return c->addend[scratch == SCRATCH2] == group && !(c->e.named >> scratch & 1);
-}
-
 /* The scratch register that has the addend, SCRATCH2 unless `either` will do. Of two
  * groups that are used in turn each gets one. */
 static unsigned need_addend(struct compile *c, const struct access *access, bool either)
 {
-    if (has_addend(c, access->group, SCRATCH2))
+    if (scratch_holds(c, SCRATCH2, access->group))
         return SCRATCH2;
-    if (either && has_addend(c, access->group, SCRATCH))
+    if (either && scratch_holds(c, SCRATCH, access->group))
         return SCRATCH;
     bool other = either && !(c->e.named >> SCRATCH2 & 1);
     unsigned scratch = other ? SCRATCH : SCRATCH2;
     emit_load(&c->e, 8, scratch, group_slot(access));
-    note_addend(c, access, scratch);
+    scratch_note(c, scratch, access->group);
     return scratch;
 }
 
@@ -277,7 +269,7 @@ static void check_group(struct compile *c, const struct group *group, unsigned b
 static void keep_addend(struct compile *c, struct group *group, const struct access *access)
 {
     emit_store(&c->e, 8, group_slot(access), SCRATCH2);
-    note_addend(c, access, SCRATCH2);
+    scratch_note(c, SCRATCH2, access->group);
     group->live = true;
 }
 

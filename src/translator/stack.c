@@ -18,6 +18,7 @@ bool lower_push(struct compile *c, bool constant)
     unsigned width = insn->operand_bytes;
     if (width == 2 && c->kind->code_bytes == 8)
         return false;
+    scratch_keep(c);
     flags_prepare(c, 1u << RSP, memory_stack_checks(c));
     struct host_operand top = memory_stack(c, RSP, -(int32_t)width, width, true);
     if (constant) {
@@ -94,6 +95,7 @@ bool lower_pop(struct compile *c)
     unsigned width = insn->operand_bytes, written = 1u << RSP | 1u << insn->rm;
     if (width == 2 && (c->kind->code_bytes == 8 || insn->rm == RSP))
         return false;
+    scratch_keep(c);
     flags_prepare(c, written, memory_stack_checks(c));
     struct host_operand top = memory_stack(c, RSP, 0, width, false);
     unsigned host = pinned(insn->rm) ? host_of(insn->rm) : SCRATCH;

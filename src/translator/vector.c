@@ -16,6 +16,7 @@
  */
 #include "cpu/fp.h"
 #include "translator/internal.h"
+#include "translator/scratch.h"
 
 /* Bytes of the operand if it is in memory; 0: not one of ours. */
 static unsigned memory_bytes(const struct compile *c, unsigned operand)
@@ -249,6 +250,8 @@ bool lower_vector(struct compile *c)
         else
             reg = host;
     }
+    if (!written || pinned(general.guest))
+        scratch_keep(c);
     uint32_t named = e->named;
     emit_instruction(e, host_opcode(row), insn->rex & 8 ? 8 : 4, reg, rm);
     e->named = named | (general.any ? 1u << host : 0); /* no vector register is meant */

@@ -22,6 +22,16 @@ sequences:
     mov r11, r14
     sub r15d, 1
     hlt
+    sequence unpinned_again
+    lea r15d, [rax + rdx]
+    mov rcx, r15
+    and r14, rcx
+    xor edx, r14d
+    mov r10d, r14d
+    lea r12, [r10 + r15]
+    mov r15w, 5
+    add rbx, r15
+    hlt
     sequence compare_branch
     cmp rax, rbx
     jae 1f

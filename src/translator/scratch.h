@@ -1,0 +1,70 @@
+/*
+ * What is known of the scratch registers from one instruction to the next: that one
+ * holds what the members of a group add (group.h), or the value of a guest register
+ * that lives in memory. The emitter tells whether a register was named since then.
+ */
+#ifndef TRANSLATOR_SCRATCH_H
+#define TRANSLATOR_SCRATCH_H
+
+#include "translator/compile.h"
+
+/* In c->held: the number + 1 of a group, or a guest register. */
+#define HELD_GUEST 0x80u
+
+static inline void scratch_note(struct compile *c, unsigned scratch, unsigned what)
+{
+    c->held[scratch == SCRATCH2] = (uint8_t)what;
+    c->e.named &= ~(1u << scratch);
+}
+
+static inline bool scratch_holds(const struct compile *c, unsigned scratch, unsigned what)
+{
+    return c->held[scratch == SCRATCH2] == what && !(c->e.named >> scratch & 1);
+}
+
+/* The one that holds it, or HOST_NONE. */
+static inline unsigned scratch_that_holds(const struct compile *c, unsigned what)
+{
+    return scratch_holds(c, SCRATCH, what) ? SCRATCH : scratch_holds(c, SCRATCH2, what) ? SCRATCH2 : HOST_NONE;
+}
+
+static inline unsigned scratch_other(unsigned scratch)
+{
+    return scratch == SCRATCH ? SCRATCH2 : SCRATCH;
+}
+
+/* The guest register's place in memory is about to be written. */
+static inline void scratch_forget(struct compile *c, unsigned guest)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (c->held[i] == (HELD_GUEST | guest))
+            c->held[i] = 0;
+}
+
+static inline void scratch_forget_guests(struct compile *c)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (c->held[i] & HELD_GUEST)
+            c->held[i] = 0;
+}
+
+/* Loads a guest register that lives in memory. */
+static inline void scratch_load(struct compile *c, unsigned scratch, unsigned guest)
+{
+    unsigned what = HELD_GUEST | guest, from = scratch_that_holds(c, what);
+    if (from == scratch)
+        return;
+    emit_load(&c->e, 8, scratch, from == HOST_NONE ? guest_operand(guest) : operand_register(from));
+    if (from != HOST_NONE)
+        scratch_note(c, from, what);
+    scratch_note(c, scratch, what);
+}
+
+/* The current instruction writes guest registers that live in memory by form_leave
+ * only; otherwise all are forgotten when it is done. */
+static inline void scratch_keep(struct compile *c)
+{
+    c->keeps = true;
+}
+
+#endif
