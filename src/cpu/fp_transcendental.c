@@ -121,13 +121,13 @@ static inline uint128 fixed_multiply(uint128 a, uint128 b)
 static inline uint128 fixed_divide(uint128 v, unsigned n)
 {
 #define R(n) FIXED_ONE / (n)
-    static const uint128 reciprocal[32] = {
-        0, FIXED_ONE, R(2), R(3), R(4), R(5), R(6), R(7), R(8), R(9), R(10), R(11), R(12), R(13),
+    static const uint128 reciprocal[31] = { /* 1 / 1, 1 / 2, ... */
+        FIXED_ONE, R(2), R(3), R(4), R(5), R(6), R(7), R(8), R(9), R(10), R(11), R(12), R(13),
         R(14), R(15), R(16), R(17), R(18), R(19), R(20), R(21), R(22), R(23), R(24), R(25), R(26),
         R(27), R(28), R(29), R(30), R(31),
     };
 #undef R
-    return fixed_multiply(v, reciprocal[n]);
+    return fixed_multiply(v, reciprocal[n - 1]);
 }
 
 /* 1 / (2k + 1) */

@@ -7,9 +7,10 @@ Lines of code are drawn by the seed, each as likely as any other; on the line on
 fault: an operator, a constant, a condition, the width of a cast, a name, or the
 whole statement. It counts when it compiles and changes the object code. Padding,
 asserts, messages, the sizes of caches, what gives memory back (`make sanitize` knows
-of leaks) and the disassembler, which only prints, are left alone: no guest sees them. The
-tests run in a copy of the tree in build/mutate, quickest first, up to the first failure;
-what survives them gets the rest of `make check` (--quick: it does not).
+of leaks), advice to the host, and the disassembler, which only prints, are left alone:
+no guest sees them. The tests run in a copy of the tree in build/mutate, quickest first,
+up to the first failure; what survives them gets the rest of `make check` (--quick: it
+does not).
 
 The report: a line for each fault, the survivors with their difference, and the
 count. The exit status is 0 unless the tests fail without any fault.
@@ -38,7 +39,7 @@ DECLARATION = re.compile(
     r"continue|goto|case|default|if|else|for|while|do|switch|u?int\d+_t|double|float)\b")
 # What no guest can see.
 UNSEEN_FILES = ("disassemble.c", "disassemble.h")  # text for people; no test reads all of it
-UNSEEN = re.compile(r"\bpad(_\w+)?\b|assert|snprintf|notice|ASSERT|free\(|munmap|\b(BUCKETS|ARENA_BYTES|GUARD_BYTES)\b")
+UNSEEN = re.compile(r"\bpad(_\w+)?\b|assert|snprintf|notice|ASSERT|madvise|free\(|munmap|\b(BUCKETS|ARENA_BYTES|GUARD_BYTES)\b")
 
 
 def masked(text):
