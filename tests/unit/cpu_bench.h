@@ -31,7 +31,7 @@ enum {
     CODE0 = 0x08, DATA0 = 0x10, CODE3 = 0x1b, DATA3 = 0x23, TASK = 0x28, /* 16 bytes in long mode */
     CODE64 = 0x38, DATA64 = 0x40, CODE64_3 = 0x4b, CODE16 = 0x50, TASK2 = 0x58,
     SPARE = 0x60, /* for the test to fill */
-    SPARE2 = 0x68, GDT_BYTES = 0x100,
+    SPARE2 = 0x68, GDT_BYTES = 0x200,
 };
 
 struct cpu_bench {

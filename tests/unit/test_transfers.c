@@ -5,11 +5,11 @@
  */
 #include "frames.h"
 
-#define CODE_OF(dpl) (0x70u + 8 * (dpl))
-#define DATA_OF(dpl) (0x90u + 8 * (dpl))
-#define TARGET 0xb0u /* the descriptor that is varied; 16 bytes */
-#define GATE_TARGET 0xc0u
-#define NEW_TASK 0xd0u
+#define CODE_OF(dpl) (0x170u + 8 * (dpl))
+#define DATA_OF(dpl) (0x190u + 8 * (dpl))
+#define TARGET 0x1b0u /* the descriptor that is varied; 16 bytes */
+#define GATE_TARGET 0x1c0u
+#define NEW_TASK 0x1d0u
 #define NEW_TSS 0x3200u
 #define PLACE 0xc000u
 #define NONE 0x100u
