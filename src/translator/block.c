@@ -58,20 +58,21 @@ void compile_side_exit(struct compile *c, enum condition condition, uint64_t tar
 {
     uint8_t *from = emit_jump_if(&c->e, condition, NULL);
     c->exits[c->exit_count++] = (struct side_exit){ from, c->flags, c->fip, target,
-                                                    (uint16_t)(c->count - c->number - 1), false };
+                                                    (uint16_t)(c->count - c->number - 1), GROUPS_WIDE };
 }
 
-void compile_plain_exit(struct compile *c, uint8_t *from)
+void compile_cautious_exit(struct compile *c, uint8_t *from)
 {
     uint64_t rip = insn_end(c) - c->insn->length;
     struct side_exit *exit = &c->exits[c->exit_count++];
-    *exit = (struct side_exit){ from, c->flags, c->fip, rip, (uint16_t)(c->count - c->number), true };
+    *exit = (struct side_exit){ from, c->flags, c->fip, rip, (uint16_t)(c->count - c->number),
+                                 (uint8_t)(c->grouping + 1) };
     exit->flags.live = false; /* the check spoiled them */
 }
 
-static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, bool plain)
+static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, unsigned grouping)
 {
-    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked, plain,
+    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked, (uint8_t)grouping,
                                                          (uint8_t)c->index };
 }
 
@@ -79,7 +80,7 @@ void compile_edge(struct compile *c, int condition, uint64_t target, bool checke
 {
     struct emitter *e = &c->e;
     uint8_t *from = condition < 0 ? emit_jump(e, NULL) : emit_jump_if(e, (enum condition)condition, NULL);
-    add_edge(c, from, target, checked, false);
+    add_edge(c, from, target, checked, GROUPS_WIDE);
 }
 
 void block_compare_page(struct emitter *e, const struct translation *translation, bool second)
@@ -111,7 +112,7 @@ void compile_indirect(struct compile *c)
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), TRANSLATED_JUMPS - 1);
     emit_load(e, 4, SCRATCH2, jump_table(c));
     emit_instruction(e, OP1(0xff), 4, 4, operand_register(SCRATCH2)); /* JMP */
-    add_edge(c, NULL, 0, true, false);
+    add_edge(c, NULL, 0, true, GROUPS_WIDE);
 }
 
 /* Entry for indirect jumps: is this the block at the address, and the page
@@ -258,7 +259,7 @@ static void compile_exit_path(struct compile *c, const struct side_exit *exit)
     c->flags = exit->flags;
     block_store_fip(c, &exit->fip);
     compile_fixup(c);
-    add_edge(c, emit_jump(e, NULL), exit->target, false, exit->plain);
+    add_edge(c, emit_jump(e, NULL), exit->target, false, exit->grouping);
 }
 
 /* Where a direct jump goes while its target has no translation. */
@@ -269,7 +270,8 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     struct edge *edge = &t->edges[t->edge_count];
     *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, { 0, 0 },
                            c->translation->kind, from->index,
-                           !from->plain && from->target <= c->translation->rip, from->plain };
+                           from->grouping == GROUPS_WIDE && from->target <= c->translation->rip,
+                           from->grouping };
     if (!from->checked) {
         edge->known[0] = c->translation->id;
         edge->known[1] = c->translation->second_id;
@@ -332,6 +334,8 @@ void block_compile(struct compile *c)
     struct emitter *e = &c->e;
     struct translation *translation = c->translation;
     groups_find(c);
+    if (c->trouble)
+        return;
     translation->flags_demand = (uint8_t)flags_analyse(c);
     translation->checked = e->at;
     bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */

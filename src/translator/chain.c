@@ -106,6 +106,6 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip)
     if (!limit || limit > PARTS_MAXIMUM)
         limit = PARTS_MAXIMUM;
     add(c, block, rip);
-    while (!c->plain && c->part_count < limit && extend(c, limit))
+    while (c->grouping != GROUPS_NONE && c->part_count < limit && extend(c, limit))
         continue;
 }

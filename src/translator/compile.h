@@ -86,6 +86,14 @@ struct part {
     bool taken;      /* the chain goes on where its conditional branch jumps to */
 };
 
+/* Which accesses of a translation may share a check (group.c). Where a check fails, the
+ * next translation goes on. */
+enum grouping {
+    GROUPS_WIDE,
+    GROUPS_PARTED, /* not across a border of pages, as registers are when it is made */
+    GROUPS_NONE,   /* a plain translation: no chain either */
+};
+
 /* A branch out of the middle of a chain. */
 struct side_exit {
     uint8_t *from;   /* displacement of the jump */
@@ -93,7 +101,7 @@ struct side_exit {
     struct pending_fip fip;
     uint64_t target;
     uint16_t rest;   /* instructions that were charged and do not run */
-    bool plain;      /* to a plain translation */
+    uint8_t grouping; /* of the translation that goes on */
 };
 
 /* What an instruction does with flags. */
@@ -120,8 +128,9 @@ struct compile {
     unsigned index;           /* enum mmu_index; the last instruction may change it */
     unsigned part_count, count; /* blocks, instructions in all */
     bool left;                /* the code of the last instruction has gone elsewhere */
-    bool plain;               /* no groups, no chain */
-    bool trouble;             /* a group is not used as foreseen: once more, plain */
+    enum grouping grouping;
+    const struct cpu *cpu;    /* as it is before the first instruction; NULL: not known */
+    bool trouble;             /* a group is not used as foreseen, or none is parted: once more, plain */
     bool vectors;             /* XMM registers are known to be in the host's */
     bool wide;                /* and their upper halves */
     bool x87;                 /* and the x87's state */
@@ -148,8 +157,8 @@ struct compile {
         uint8_t *from;     /* displacement of the jump; NULL: an indirect one */
         struct flags_state flags;
         uint64_t target;
-        bool checked, plain;
-        uint8_t index;     /* enum mmu_index of the target */
+        bool checked;
+        uint8_t grouping, index;     /* enum mmu_index of the target */
     } edges[EDGES_OF_TRANSLATION];
     struct side_exit exits[EDGES_OF_TRANSLATION];
 };
@@ -234,8 +243,8 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip);
 /* A jump out of the middle of the chain. */
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target);
 /* The jump whose displacement is at `from`, before the current instruction has done
- * anything, goes to a plain translation from there on. */
-void compile_plain_exit(struct compile *c, uint8_t *from);
+ * anything, goes to a more cautious translation (enum grouping) from there on. */
+void compile_cautious_exit(struct compile *c, uint8_t *from);
 
 /* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);

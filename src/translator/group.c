@@ -3,9 +3,10 @@
  * same registers, whose values differ from access to access by known constants
  * only, and which lie close together, form a group: its first access (the head)
  * checks the whole range that the group spans, and keeps the addend; the others
- * (members) cannot fault any more. Where the check fails, be it for a page border
- * inside the range, the rest of the translation runs as a plain one, in which
- * each access stands for itself.
+ * (members) cannot fault any more. Where the check fails, the rest of the translation
+ * runs as a more cautious one: if a page's border lies inside the range, as one in
+ * which groups end there (GROUPS_PARTED); otherwise as a plain one, in which each
+ * access stands for itself.
  *
  * Not grouped: anything outside of 64-bit code, addresses of 32 bits, accesses of
  * instructions that are not in the lists below.
@@ -40,6 +41,7 @@ struct analysis {
     uint16_t value[16];   /* number of the value that the register has, less `delta` */
     int64_t delta[16];
     uint16_t next_value, epoch;
+    bool parted;          /* a border of pages kept accesses out of a group */
     struct reference references[2 * INSNS_MAXIMUM];
     unsigned count;
 };
@@ -336,14 +338,41 @@ static bool same(const struct key *a, const struct key *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
+/* The register whose value at the beginning has that number; REGISTER_ZERO: of none. */
+static unsigned first_register(unsigned value)
+{
+    return value >= VALUE_FIRST && value < VALUE_FIRST + 16 ? value - VALUE_FIRST : REGISTER_ZERO;
+}
+
+/* Where an access with that key would be if its `low` were 0. */
+static bool known_place(const struct analysis *a, const struct key *key, uint64_t *place)
+{
+    const struct cpu *cpu = a->c->cpu;
+    unsigned base = first_register(key->base), index = first_register(key->index);
+    if (!cpu || (key->base != VALUE_NONE && base == REGISTER_ZERO) || key->epoch
+        || (key->index != VALUE_NONE && index == REGISTER_ZERO))
+        return false;
+    *place = cpu->access[key->segment].base + (base == REGISTER_ZERO ? 0 : cpu->s.gpr[base])
+             + (index == REGISTER_ZERO ? 0 : cpu->s.gpr[index] << key->scale);
+    return true;
+}
+
 /* What a group spans. */
 struct range {
     int64_t low, high;
     unsigned alignment; /* of `low` */
+    bool in_page;       /* it may not leave the page, `place` being known */
+    uint64_t place;
 };
 
+static bool crosses_page(const struct range *range)
+{
+    return (range->place + (uint64_t)range->low) >> PAGE_SHIFT
+           != (range->place + (uint64_t)range->high - 1) >> PAGE_SHIFT;
+}
+
 /* Widens the range to take the reference, if that is allowed. */
-static bool widen(const struct reference *r, struct range *range)
+static bool widen(struct analysis *a, const struct reference *r, struct range *range)
 {
     struct range wider = *range;
     if (r->alignment > 1 && range->alignment > 1
@@ -360,6 +389,10 @@ static bool widen(const struct reference *r, struct range *range)
     if (r->key.base == VALUE_PLACE ? (wider.low ^ (wider.high - 1)) >> PAGE_SHIFT != 0
                                    : wider.high - wider.low > SPAN_MAXIMUM)
         return false;
+    if (range->in_page && crosses_page(&wider)) {
+        a->parted = true;
+        return false;
+    }
     *range = wider;
     return true;
 }
@@ -374,15 +407,16 @@ static void form(struct analysis *a, unsigned first)
 {
     struct accesses *accesses = &a->c->accesses;
     const struct reference *head = &a->references[first];
-    struct range range = { head->low, head->low + head->bytes, head->alignment };
+    struct range range = { .low = head->low, .high = head->low + head->bytes, .alignment = head->alignment };
     uint8_t taken[2 * INSNS_MAXIMUM];
     unsigned count = 0;
     bool write = head->write;
     if (accesses->group_count == TRANSLATED_GROUPS)
         return;
+    range.in_page = a->c->grouping == GROUPS_PARTED && known_place(a, &head->key, &range.place);
     for (unsigned i = first + 1; i < a->count; i++) {
         const struct reference *r = &a->references[i];
-        if (accesses->access[r->number][r->which].group || !same(&r->key, &head->key) || !widen(r, &range))
+        if (accesses->access[r->number][r->which].group || !same(&r->key, &head->key) || !widen(a, r, &range))
             continue;
         taken[count++] = (uint8_t)i;
         write |= r->write;
@@ -409,16 +443,18 @@ void groups_find(struct compile *c)
     struct analysis a;
     memset(c->accesses.access, 0, c->count * sizeof *c->accesses.access);
     c->accesses.group_count = 0;
-    if (c->plain || c->kind->code_bytes != 8)
+    if (c->grouping == GROUPS_NONE || c->kind->code_bytes != 8)
         return;
     a.c = c;
     a.next_value = VALUE_FIRST;
     a.epoch = 0;
     a.count = 0;
+    a.parted = false;
     renew(&a, ALL_REGISTERS);
     for (unsigned i = 0; i < c->count; i++)
         step(&a, i);
     for (unsigned i = 0; i < a.count; i++)
         if (!c->accesses.access[a.references[i].number][a.references[i].which].group)
             form(&a, i);
+    c->trouble = c->grouping == GROUPS_PARTED && !a.parted;
 }

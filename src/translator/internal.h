@@ -43,7 +43,7 @@ struct translation {
     uint8_t index;
     uint8_t count;          /* instructions that it is charged for */
     uint8_t flags_demand;   /* enum flags_demand */
-    bool plain;             /* without groups */
+    uint8_t grouping;       /* as was asked for: enum grouping */
 };
 
 /* A direct jump of a translation; or only flags that one was left with. */
@@ -57,7 +57,7 @@ struct edge {
     uint16_t kind;
     uint8_t index;
     bool backward;          /* to where the translation began, or before */
-    bool plain;             /* to a plain translation */
+    uint8_t grouping;       /* of the translation to go to */
 };
 
 /* With the number of an edge: the host's flags are as they were at the jump. */

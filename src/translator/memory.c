@@ -262,7 +262,7 @@ static void check_group(struct compile *c, const struct group *group, unsigned b
         load_page(c);
     else
         load_addend(c);
-    compile_plain_exit(c, from);
+    compile_cautious_exit(c, from);
 }
 
 /* SCRATCH2 is what the members of the access's group add. */

@@ -117,22 +117,24 @@ static void compile_begin(struct translator *t, struct compile *c, unsigned kind
     c->row_flags = t->row_flags;
 }
 
-/* Compiles what `translation` says, from `block` on; false: it has to be plain. */
+/* Compiles what `translation` says, from `block` on; false: it has to be plain. `cpu`:
+ * where it is to begin, or NULL. */
 static bool try_to_compile(struct translator *t, struct translation *translation, struct block *block,
-                           bool plain)
+                           enum grouping grouping, const struct cpu *cpu)
 {
     struct compile c;
     compile_begin(t, &c, translation->kind);
     c.translation = translation;
     c.index = translation->index;
-    c.plain = plain;
+    c.grouping = grouping;
+    c.cpu = cpu;
     chain_make(&c, block, translation->rip);
     translation->count = (uint8_t)c.count;
     watch_begin(t);
     uint32_t edges = t->edge_count, sites = t->site_count;
     block_compile(&c);
     if (c.trouble) {
-        ASSERT(!plain);
+        ASSERT(grouping != GROUPS_NONE);
         t->edge_count = edges;
         t->site_count = sites;
         return false;
@@ -147,10 +149,11 @@ static bool try_to_compile(struct translator *t, struct translation *translation
     return true;
 }
 
-static void compile(struct translator *t, struct translation *translation, struct block *block)
+static void compile(struct translator *t, struct translation *translation, struct block *block,
+                    const struct cpu *cpu)
 {
-    if (!try_to_compile(t, translation, block, translation->plain))
-        try_to_compile(t, translation, block, true);
+    if (!try_to_compile(t, translation, block, (enum grouping)translation->grouping, cpu))
+        try_to_compile(t, translation, block, GROUPS_NONE, NULL);
 }
 
 /* The page behind the one at `linear`. */
@@ -165,20 +168,23 @@ static bool crosses(const struct block *block)
     return block->second_page != PHYSMEM_MMIO;
 }
 
-static struct translation *translate(struct translator *t, struct block *block, uint64_t rip,
-                                     unsigned index, unsigned kind, bool plain)
+static struct translation *translate(struct translator *t, const struct cpu *cpu, struct block *block,
+                                     unsigned kind, enum grouping grouping)
 {
-    uint64_t linear = kind_linear(&t->kinds[kind], rip), behind = page_behind(&t->kinds[kind], linear);
+    unsigned index = (unsigned)(cpu->tlb - cpu->tlbs);
+    uint64_t rip = cpu->s.gpr[RIP], linear = kind_linear(&t->kinds[kind], rip);
+    uint64_t behind = page_behind(&t->kinds[kind], linear);
     const struct code_page *page = find_page(t, linear, block->page, index, kind), *second = page;
     if (crosses(block))
         second = find_page(t, behind, block->second_page, index, kind);
     if (!page || !second)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
-    *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id, .plain = plain,
+    *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id,
+                                         .grouping = (uint8_t)grouping,
                                          .second_id = crosses(block) ? second->id : 0,
                                          .kind = (uint16_t)kind, .index = (uint8_t)index };
-    compile(t, translation, block);
+    compile(t, translation, block, cpu);
     translation->next = block->translation;
     block->translation = translation;
     return translation;
@@ -203,7 +209,7 @@ static const struct translation *variant(struct translator *t, struct block *blo
     *made = *of;
     made->variants = NULL;
     made->in = in;
-    compile(t, made, block);
+    compile(t, made, block, NULL);
     made->next = of->variants;
     of->variants = made;
     return made;
@@ -301,16 +307,16 @@ static bool translatable(const struct kind *kind, const struct block *block, uin
 }
 
 static struct translation *translation_of(const struct block *block, uint64_t rip, unsigned index,
-                                          unsigned kind, bool plain)
+                                          unsigned kind, enum grouping grouping)
 {
     struct translation *found = block->translation;
     while (found && !(found->rip == rip && found->index == index && found->kind == kind
-                      && found->plain == plain))
+                      && found->grouping == grouping))
         found = found->next;
     return found;
 }
 
-/* It may be entered at once, and jumped to unless it is a plain one. */
+/* It may be entered at once, and jumped to unless it is a cautious one. */
 static void note_entry(struct translator *t, struct cpu *cpu, const struct translation *translation)
 {
     unsigned index = translation->index;
@@ -318,7 +324,7 @@ static void note_entry(struct translator *t, struct cpu *cpu, const struct trans
     if (translation->second_id)
         note_code_page(cpu, index, page_behind(&t->kinds[translation->kind], translation->linear),
                        translation->second_id);
-    if (!translation->plain)
+    if (translation->grouping == GROUPS_WIDE)
         cpu->translated.jumps[index][translator_jump_slot(translation->rip)]
             = (uint32_t)(uintptr_t)translator_running(t, translation->checked);
     cpu->translated.flags_fixup = 0;
@@ -353,8 +359,8 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
     if (kind == KIND_NONE || page == PHYSMEM_MMIO)
         return 0;
     struct block *block = engine_find_block(t->engine, block_key(page, linear, cpu->code_bytes));
-    bool plain = edge && t->edges[edge].plain;
-    struct translation *found = block ? translation_of(block, rip, index, kind, plain) : NULL;
+    enum grouping grouping = edge ? t->edges[edge].grouping : GROUPS_WIDE;
+    struct translation *found = block ? translation_of(block, rip, index, kind, grouping) : NULL;
     if (!found || (crosses(block)
                    && fetched_page(cpu, page_behind(&t->kinds[kind], linear)) != block->second_page))
         return 0;
@@ -366,17 +372,17 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
 }
 
 static struct translation *find_translation(struct translator *t, struct cpu *cpu, struct block *block,
-                                            bool plain)
+                                            enum grouping grouping)
 {
     uint64_t rip = cpu->s.gpr[RIP];
     unsigned index = (unsigned)(cpu->tlb - cpu->tlbs), kind = kind_now(t, cpu);
-    struct translation *found = translation_of(block, rip, index, kind, plain);
+    struct translation *found = translation_of(block, rip, index, kind, grouping);
     if (found)
         return found;
     if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block, rip))
         return NULL;
     /* The chain that is made looks at the heat: a loop's head must not seem cold. */
-    struct translation *made = translate(t, block, rip, index, kind, plain);
+    struct translation *made = translate(t, cpu, block, kind, grouping);
     block->heat = 0;
     return made;
 }
@@ -392,12 +398,12 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
         return TRANSLATED_RAN;
     }
     const struct edge *edge = &t->edges[pending];
-    bool plain = pending && edge->plain && edge->target == cpu->s.gpr[RIP];
-    struct translation *translation = find_translation(t, cpu, block, plain);
+    enum grouping grouping = pending && edge->target == cpu->s.gpr[RIP] ? edge->grouping : GROUPS_WIDE;
+    struct translation *translation = find_translation(t, cpu, block, grouping);
     if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;
     note_entry(t, cpu, translation);
-    if (pending && edge->plain == plain && edge->target == translation->rip && edge->index == translation->index
+    if (pending && edge->grouping == grouping && edge->target == translation->rip && edge->index == translation->index
         && edge->kind == translation->kind)
         link_edge(t, &t->edges[pending], block, translation);
     pieces_flags_to_home(cpu);

@@ -71,6 +71,14 @@ sequences:
     movaps xmm0, [rbx+8]
     movaps [rbx-24], xmm0
     hlt
+    sequence loads_about_border
+    lea rsi, [rsi+0xff0]
+    mov ecx, 9
+1:  mov rax, [rsi]
+    mov rbx, [rsi+8]
+    mov rdx, [rsi+16]
+    loop 1b
+    hlt
     sequence store
     mov [rdi], rax
     hlt
