@@ -349,6 +349,33 @@ static void privileged_instructions_are(void **state)
         check_privilege(b, others[i], "another", 8);
 }
 
+static uint64_t next_random(void *context, struct cpu *cpu)
+{
+    (void)context, (void)cpu;
+    return 0xfedcba9876543210;
+}
+
+/* Of the generator's 64 bits the lowest, with CF set and the other flags clear. */
+static void random_numbers(void **state)
+{
+    static const struct { const char *code; unsigned length; uint64_t want; } cases[] = {
+        { "\x66\x0f\xc7\xf1", 4, 0x1111111111113210 }, { "\x0f\xc7\xf1", 3, 0x76543210 },
+        { "\x48\x0f\xc7\xf1", 4, 0xfedcba9876543210 }, { "\x66\x0f\xc7\xf9", 4, 0x1111111111113210 },
+        { "\x0f\xc7\xf9", 3, 0x76543210 }, { "\x48\x0f\xc7\xf9", 4, 0xfedcba9876543210 },
+    };
+    struct cpu_bench *b = *state;
+
+    vectors_on(b, 0);
+    b->cpu->bus.random = next_random;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
+        b->cpu->s.gpr[RCX] = 0x1111111111111111;
+        flags_put(b->cpu, i & 1 ? FLAGS_ARITHMETIC & ~FLAG_CF : 0);
+        assert_int_equal(run(b, cases[i / 2].code, cases[i / 2].length), NO_FAULT);
+        assert_int_equal(b->cpu->s.gpr[RCX], cases[i / 2].want);
+        assert_int_equal(flags_get(b->cpu), FLAG_CF);
+    }
+}
+
 /* CRC32 goes by bytes through a table. */
 static void crc32_of_every_byte(void **state)
 {
@@ -369,7 +396,7 @@ static void crc32_of_every_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(crc32_of_every_byte),
+        BENCH_TEST(crc32_of_every_byte), BENCH_TEST(random_numbers),
         BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
         BENCH_TEST(direct_stores), BENCH_TEST(sha_wants_alignment_of_intels),
         BENCH_TEST(xsaves_is_privileged), BENCH_TEST(privileged_instructions_are),

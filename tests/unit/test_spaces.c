@@ -413,11 +413,52 @@ static void a_space_loses_its_own(void **state)
     assert_int_equal(held(cpu), 0);
 }
 
+/* An entry of a directory takes what it maps with it, to the page, and no more. */
+static void a_space_loses_a_span(void **state)
+{
+    static const uint32_t reads[] = { 0x0, 0x1ff000, 0x200000, 0x23f000, 0x240000, 0x3ff000, 0x400000,
+                                      0x5ff000 };
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    const unsigned top = 0x20000;
+    uint8_t byte;
+
+    bench_long(b, 0);
+    for (unsigned entry = 0; entry < 3; entry++) {
+        for (unsigned level = 0; level < 2; level++)
+            bench_put(b, top + 0x1000 * level, (top + 0x1000 * (level + 1)) | 7, 8);
+        for (unsigned i = 0; i < 3; i++)
+            bench_put(b, top + 0x2000 + 8 * i, (top + 0x3000 + 0x1000 * i) | 7, 8);
+        for (unsigned i = 0; i < 3 * 512; i++)
+            bench_put(b, top + 0x3000 + 8 * i, i % 512 << 12 | 7, 8);
+        assert_int_equal(control_write_cr3(cpu, top), 0);
+        for (unsigned i = 0; i < ARRAY_SIZE(reads); i++)
+            assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, reads[i], &byte), 0);
+        assert_int_equal(control_write_cr3(cpu, TABLES), 0);
+        bench_put(b, top + 0x2000 + 8 * entry, 0, 8);
+        assert_int_equal(control_write_cr3(cpu, top), 0);
+        for (unsigned i = 0; i < ARRAY_SIZE(reads); i++) {
+            const void *host = memory_fast_read(cpu, SEGMENT_FLAT, reads[i], 1);
+            if ((host != NULL) != (reads[i] >> 21 != entry))
+                fail_msg("%x with entry %u", reads[i], entry);
+            if (host)
+                assert_ptr_equal(host, physmem_host(&b->memory, reads[i] >> 12 & 0x1ff));
+        }
+        /* What came back can go like anything else. */
+        unsigned other = (entry + 1) % 3;
+        bench_put(b, top + 0x2000 + 8 * other, 0, 8);
+        for (unsigned i = 0; i < ARRAY_SIZE(reads); i++)
+            assert_int_equal(memory_fast_read(cpu, SEGMENT_FLAT, reads[i], 1) != NULL,
+                             reads[i] >> 21 != entry && reads[i] >> 21 != other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { BENCH_TEST(spaces_share_tables),
                                        BENCH_TEST(spaces_come_back),
                                        BENCH_TEST(what_is_shared_stays),
-                                       BENCH_TEST(a_space_loses_its_own) };
+                                       BENCH_TEST(a_space_loses_its_own),
+                                       BENCH_TEST(a_space_loses_a_span) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
