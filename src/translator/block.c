@@ -70,10 +70,16 @@ void compile_cautious_exit(struct compile *c, uint8_t *from)
     exit->flags.live = false; /* the check spoiled them */
 }
 
+static uint8_t units(const struct compile *c)
+{
+    return (uint8_t)((c->vectors ? UNIT_VECTORS : 0) | (c->wide ? UNIT_WIDE : 0) | (c->x87 ? UNIT_X87 : 0));
+}
+
 static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, unsigned grouping)
 {
-    c->edges[c->edge_count++] = (struct compile_edge){ from, c->flags, target, checked, (uint8_t)grouping,
-                                                         (uint8_t)c->index };
+    struct compile_edge *edge = &c->edges[c->edge_count++];
+    *edge = (struct compile_edge){ from, c->flags, target, checked, (uint8_t)grouping, (uint8_t)c->index };
+    edge->flags.units = units(c);
 }
 
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked)
@@ -81,6 +87,49 @@ void compile_edge(struct compile *c, int condition, uint64_t target, bool checke
     struct emitter *e = &c->e;
     uint8_t *from = condition < 0 ? emit_jump(e, NULL) : emit_jump_if(e, (enum condition)condition, NULL);
     add_edge(c, from, target, checked, GROUPS_WIDE);
+}
+
+static bool is_variant(const struct translation *translation)
+{
+    return translation->in.recipe != RECIPE_NONE;
+}
+
+bool compile_comes_back(const struct compile *c, uint64_t target)
+{
+    const struct translation *translation = c->translation;
+    struct flags_state flags = c->flags;
+    flags.live = false;
+    flags.units = units(c);
+    if (target != translation->rip || c->grouping != GROUPS_WIDE || c->index != translation->index)
+        return false;
+    if (is_variant(translation))
+        return memcmp(&flags, &translation->in, sizeof flags) == 0;
+    return translation->flags_demand == FLAGS_UNSEEN && (flags.home || flags.recipe != RECIPE_NONE);
+}
+
+static void charge(struct compile *c)
+{
+    emit_alu_constant(&c->e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);
+}
+
+static void leave_at_entry(struct compile *c)
+{
+    emit_constant(&c->e, SCRATCH, (uint64_t)(c->translation - c->translator->translations));
+    emit_jump(&c->e, c->translator->leave_entry);
+}
+
+void compile_loop(struct compile *c, enum condition condition, uint64_t next)
+{
+    compile_side_exit(c, (enum condition)(condition ^ 1), next);
+    charge(c);
+    emit_jump_if(&c->e, CONDITION_NS, c->loop);
+    watch_mark(c, PART_BUDGET, 0);
+    c->flags.live = false;
+    if (!is_variant(c->translation)) {
+        compile_fixup(c);
+        add_edge(c, NULL, 0, true, GROUPS_WIDE);
+    }
+    leave_at_entry(c);
 }
 
 void block_compare_page(struct emitter *e, const struct translation *translation, bool second)
@@ -170,10 +219,8 @@ void block_store_fip(struct compile *c, const struct pending_fip *fip)
 /* Ends a block that did not fit into the budget, at its entry. */
 static void compile_budget_stub(struct compile *c, uint8_t *from)
 {
-    struct emitter *e = &c->e;
-    emit_patch(from, e->at);
-    emit_constant(e, SCRATCH, (uint64_t)(c->translation - c->translator->translations));
-    emit_jump(e, c->translator->leave_entry);
+    emit_patch(from, c->e.at);
+    leave_at_entry(c);
 }
 
 /* Calls `piece` for the instruction of a slow path, as if before it. */
@@ -255,7 +302,8 @@ static void compile_exit_path(struct compile *c, const struct side_exit *exit)
 {
     struct emitter *e = &c->e;
     emit_patch(exit->from, e->at);
-    emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
+    if (exit->rest)
+        emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
     c->flags = exit->flags;
     block_store_fip(c, &exit->fip);
     compile_fixup(c);
@@ -338,17 +386,22 @@ void block_compile(struct compile *c)
         return;
     translation->flags_demand = (uint8_t)flags_analyse(c);
     translation->checked = e->at;
-    bool variant = translation->in.recipe != RECIPE_NONE; /* indirect jumps do not come here */
+    bool variant = is_variant(translation); /* indirect jumps do not come here */
     watch_mark(c, PART_CHECKS, 0);
     if (!variant)
         compile_checks(c);
     translation->entry = e->at;
     watch_mark(c, PART_ENTRY, 0);
-    emit_alu_constant(e, ALU_SUB, 8, operand_register(REMAINING), (int32_t)c->count);
+    charge(c);
     uint8_t *budget = emit_jump_if(e, CONDITION_S, NULL);
     unsigned demand = translation->flags_demand;
     c->flags = variant ? translation->in
                        : (struct flags_state){ .home = demand == FLAGS_READ, .deferred = demand == FLAGS_SEEN };
+    c->vectors = c->flags.units & UNIT_VECTORS;
+    c->wide = c->flags.units & UNIT_WIDE;
+    c->x87 = c->flags.units & UNIT_X87;
+    c->flags.units = 0;
+    c->loop = e->at;
     compile_parts(c);
     for (unsigned i = 0; i < c->slow_count; i++) {
         watch_mark(c, PART_SLOW, c->slow[i].insn);

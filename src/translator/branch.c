@@ -47,16 +47,21 @@ static bool lower_conditional(struct compile *c)
     scratch_keep(c);
     if (!f->home && f->recipe == RECIPE_NONE)
         flags_save(c, f); /* whoever follows may need them */
+    bool loops = last && compile_comes_back(c, target);
     if (!f->live && f->recipe == RECIPE_NONE && home_mask(condition)) {
-        if (last)
+        if (last && !loops)
             compile_fixup(c);
         emit_instruction(&c->e, OP1(0xf7), 4, 0, IN_VCPU(translated.flags)); /* TEST */
         emit_bytes(&c->e, home_mask(condition), 4);
         condition = condition & 1 ? CONDITION_E : CONDITION_NE;
     } else {
         flags_load(c, c->row->flags_read);
-        if (last)
+        if (last && !loops)
             compile_fixup(c);
+    }
+    if (loops) {
+        compile_loop(c, (enum condition)condition, next);
+        return true;
     }
     if (!last) {
         compile_side_exit(c, (enum condition)(taken ? condition ^ 1 : condition), taken ? next : target);

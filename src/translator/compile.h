@@ -127,6 +127,7 @@ struct compile {
     const struct row_flags *row_flags; /* by row, and behind them for undefined instructions */
     unsigned index;           /* enum mmu_index; the last instruction may change it */
     unsigned part_count, count; /* blocks, instructions in all */
+    uint8_t *loop;            /* where it begins behind the charge of its entry */
     bool left;                /* the code of the last instruction has gone elsewhere */
     enum grouping grouping;
     const struct cpu *cpu;    /* as it is before the first instruction; NULL: not known */
@@ -246,6 +247,12 @@ void compile_side_exit(struct compile *c, enum condition condition, uint64_t tar
  * anything, goes to a more cautious translation (enum grouping) from there on. */
 void compile_cautious_exit(struct compile *c, uint8_t *from);
 
+/* Whether a jump to `target` goes back to where this translation begins, and finds
+ * there what it relies on. */
+bool compile_comes_back(const struct compile *c, uint64_t target);
+/* Ends the translation with such a jump, and one to `next` if the condition does not
+ * hold. */
+void compile_loop(struct compile *c, enum condition condition, uint64_t next);
 /* Emits a jump to the block at `target`; `condition` CONDITION_* or -1. */
 void compile_edge(struct compile *c, int condition, uint64_t target, bool checked);
 /* Jumps to the block at the offset in SCRATCH, after flags_defer. CS has the offset,

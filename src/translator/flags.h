@@ -56,7 +56,14 @@ struct flags_state {
     uint8_t op;
     uint8_t product;     /* FIX_PRODUCT: guest register with the low half */
     int32_t constant;
+    uint8_t units;       /* of a jump: what is in the host's registers there (UNIT_*) */
+    uint8_t unused[3];
 };
+
+/* Beside the flags, what a jump's target may rely on if it is made for that jump. */
+#define UNIT_VECTORS 1u
+#define UNIT_WIDE 2u
+#define UNIT_X87 4u
 
 /* What a translation does with the flags that it finds. */
 enum flags_demand {

@@ -190,7 +190,7 @@ static struct translation *translate(struct translator *t, const struct cpu *cpu
     return translation;
 }
 
-#define VARIANTS_MAXIMUM 2
+#define VARIANTS_MAXIMUM 3
 
 /* The translation for loops that come back with flags that a recipe makes: they need
  * not be saved each time round. NULL: there are others enough. */

@@ -142,6 +142,12 @@ sequences:
     dec ecx
     jne 1b
     hlt
+    sequence loop_in_registers
+1:  lea rbx, [rax + rax*4]
+    add rax, rbx
+    sub edx, 1
+    jne 1b
+    hlt
     sequence conditional_move
     cmp rax, rbx
     cmovl rax, rbx
