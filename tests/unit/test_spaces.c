@@ -430,19 +430,27 @@ static void a_space_loses_a_span(void **state)
         for (unsigned i = 0; i < 3; i++)
             bench_put(b, top + 0x2000 + 8 * i, (top + 0x3000 + 0x1000 * i) | 7, 8);
         for (unsigned i = 0; i < 3 * 512; i++)
-            bench_put(b, top + 0x3000 + 8 * i, i % 512 << 12 | 7, 8);
+            bench_put(b, top + 0x3000 + 8 * i, (i % 512 ^ 1) << 12 | 7, 8);
         assert_int_equal(control_write_cr3(cpu, top), 0);
         for (unsigned i = 0; i < ARRAY_SIZE(reads); i++)
             assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, reads[i], &byte), 0);
         assert_int_equal(control_write_cr3(cpu, TABLES), 0);
+        for (unsigned i = 0; i < 2; i++) { /* the slots are used in between */
+            assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, reads[i], &byte), 0);
+            assert_true(cpu->tlb->host[tlb_slot(reads[i])]
+                        == (uintptr_t)physmem_host(&b->memory, reads[i] >> 12));
+        }
         bench_put(b, top + 0x2000 + 8 * entry, 0, 8);
         assert_int_equal(control_write_cr3(cpu, top), 0);
         for (unsigned i = 0; i < ARRAY_SIZE(reads); i++) {
             const void *host = memory_fast_read(cpu, SEGMENT_FLAT, reads[i], 1);
             if ((host != NULL) != (reads[i] >> 21 != entry))
                 fail_msg("%x with entry %u", reads[i], entry);
-            if (host)
-                assert_ptr_equal(host, physmem_host(&b->memory, reads[i] >> 12 & 0x1ff));
+            if (!host)
+                continue;
+            const uint8_t *page = physmem_host(&b->memory, (reads[i] >> 12 & 0x1ff) ^ 1);
+            assert_ptr_equal(host, page);
+            assert_true(cpu->tlb->host[tlb_slot(reads[i])] == (uintptr_t)page);
         }
         /* What came back can go like anything else. */
         unsigned other = (entry + 1) % 3;
