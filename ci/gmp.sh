@@ -6,39 +6,21 @@
 # (default: build/gmp).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-directory=$(realpath -m "${1:-build/gmp}")
-mkdir -p "$directory"
-exec 8>"$directory/.lock"
-flock 8
-[ ! "$directory/.complete" -nt ci/gmp.sh ] || exit 0
-rm -rf "$directory"/{bin,lib,apt,download,source,.complete}
-mkdir -p "$directory"/{bin,lib,download,source,apt/lists/partial,apt/cache/archives/partial}
+. ci/once.sh gmp "$@"
 
-# Source packages have an index of their own, which this alone looks at.
-. /etc/os-release
-echo "deb-src ${DEBIAN_MIRROR:-http://deb.debian.org/debian} $VERSION_CODENAME main" \
-    >"$directory/apt/sources.list"
-apt=(apt-get -q -o "Dir::Etc::SourceList=$directory/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$directory/apt/lists" -o "Dir::Cache=$directory/apt/cache"
-    -o APT::Sandbox::User=root)
-"${apt[@]}" update >&2
-(cd "$directory/download" && "${apt[@]}" source --download-only gmp >&2)
-tar -xf "$directory"/download/gmp_*.orig.tar.* -C "$directory/source" --strip-components=1
-rm -rf "$directory/apt"
-
-# Its configure wants m4, which is unpacked, not installed.
-m4=$(ci/fetch.sh m4)/usr/bin/m4
-sigsegv=$(find "$(ci/fetch.sh libsigsegv2)" -name 'libsigsegv.so.2')
-printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "${sigsegv%/*}" "$m4" >"$directory/m4"
-chmod 755 "$directory/m4"
+source_package gmp
+tool m4 libsigsegv2 # wanted by its configure
+# So is the manual's folder, which Debian leaves out.
+mkdir "$directory/source/doc"
+echo 'all check:' >"$directory/source/doc/Makefile.in"
 
 cd "$directory/source"
 build() {
     ./configure --enable-fat --disable-shared --enable-static --disable-cxx \
-        CC=gcc CFLAGS=-O2 M4="$directory/m4" &&
+        CC=gcc CFLAGS=-O2 M4="$directory/tools/m4" &&
         make -j "$(nproc)" && make -j "$(nproc)" check TESTS=
 }
-build >"$directory/log" 2>&1 || { tail -n 30 "$directory/log" >&2; exit 1; }
+logged build
 
 for program in tests/t-* tests/*/t-* tests/mpz/{bit,convert,dive,io,logic,reuse} tests/mpf/reuse; do
     [ -x "$program" ] && [ -f "$program" ] || continue
@@ -46,7 +28,5 @@ for program in tests/t-* tests/*/t-* tests/mpz/{bit,convert,dive,io,logic,reuse}
     strip -o "$directory/bin/$folder.$(basename "$program")" "$program"
 done
 [ "$(ls "$directory/bin" | wc -l)" -ge 150 ] || { echo "gmp.sh: tests are missing" >&2; exit 1; }
-ldd "$directory"/bin/* | sed -n 's|.* => \(/[^ ]*\) .*|\1|p; s|^\s*\(/[^ ]*ld-linux[^ ]*\) .*|\1|p' |
-    sort -u | while read -r file; do cp -L "$file" "$directory/lib/"; done
-rm -rf "$directory"/{source,download}
-touch "$directory/.complete"
+libraries "$directory"/bin/*
+complete

@@ -7,13 +7,8 @@
 # C library's packages are unpacked, not installed; without them they are left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-directory=$(realpath -m "${1:-build/selftests}")
-mkdir -p "$directory"
-exec 8>"$directory/.lock"
-flock 8
-[ ! "$directory/.complete" -nt ci/selftests.sh ] || exit 0
-rm -rf "$directory"/{bin,lib,lib32,source,cc,.complete}
-mkdir -p "$directory"/{bin,lib,lib32,source}
+. ci/once.sh selftests "$@"
+mkdir "$directory/lib32"
 
 # linux-source depends on linux-source-VERSION.
 files=$(ci/fetch.sh linux-source)
@@ -22,9 +17,7 @@ tar -xf "$files"/usr/src/linux-source-*.tar.xz -C "$directory/source" --strip-co
     '*/tools/testing/selftests/lib.mk' '*/tools/include/*' '*/tools/scripts/*' \
     '*/arch/x86/include/asm/desc_defs.h' '*/scripts/subarch.include'
 
-# Puts the loader and the C library of a program linked like this one beside it.
-ldd /bin/true | sed -n 's|.* \(/[^ ]*libc\.so\.6\) .*|\1|p; s|^\s*\(/[^ ]*ld-linux[^ ]*\) .*|\1|p' |
-    while read -r file; do cp -L "$file" "$directory/lib/"; done
+libraries /bin/true
 
 # A compiler that finds the 32-bit libraries where they were unpacked: libc.so
 # is a script of absolute paths, so it gets one of its own.
@@ -45,18 +38,16 @@ if library=$(ci/fetch.sh libc6-i386) && headers=$(ci/fetch.sh libc6-dev-i386) &&
         -static-libgcc
         -Wl,--dynamic-linker=/lib32/ld-linux.so.2 -Wl,-rpath,/lib32)
 fi
-cat >"$directory/cc" <<END
+cat >"$directory/tools/cc" <<END
 #!/bin/bash
 for option; do
     [ "\$option" != -m32 ] || exec gcc "\$@" ${options32[*]}
 done
 exec gcc "\$@" -Wl,--dynamic-linker=/lib/$(basename "$(ls "$directory"/lib/ld-linux*)") -Wl,-rpath,/lib
 END
-chmod 755 "$directory/cc"
+chmod 755 "$directory/tools/cc"
 
-make -s -k -C "$directory/source/tools/testing/selftests/x86" ARCH=x86 \
-    CC="$directory/cc" OUTPUT="$directory/bin" all >"$directory/log" 2>&1 ||
-    { tail -n 30 "$directory/log" >&2; exit 1; }
-rm -rf "$directory/source"
+logged make -s -k -C "$directory/source/tools/testing/selftests/x86" ARCH=x86 \
+    CC="$directory/tools/cc" OUTPUT="$directory/bin" all
 rm -f "$directory"/lib32/lib{c,m}.so
-touch "$directory/.complete"
+complete
