@@ -364,7 +364,7 @@ static void compile_parts(struct compile *c)
         c->rip = c->part->rip;
         c->linear = kind_linear(c->kind, c->rip);
         c->insn = c->insns[c->number];
-        c->row = row_of(c->insn);
+        c->row = c->facts[c->number]->row;
         watch_mark(c, PART_INSN, c->number);
         compile_insn(c);
     }

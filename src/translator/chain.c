@@ -39,7 +39,9 @@ static void add(struct compile *c, const struct block *block, uint64_t rip)
     c->parts[c->part_count] = (struct part){ block, rip, (uint16_t)c->count, false };
     for (unsigned i = 0; i < block->count; i++) {
         c->part_of[c->count] = (uint8_t)c->part_count;
-        c->insns[c->count++] = &block->insns[i];
+        const struct insn *insn = &block->insns[i];
+        c->facts[c->count] = &c->rows[insn->row < opcode_row_count ? insn->row : opcode_row_count];
+        c->insns[c->count++] = insn;
     }
     c->part_count++;
 }

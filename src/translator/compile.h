@@ -119,12 +119,19 @@ struct row_flags {
     uint8_t quiet_below;   /* in registers it neither leaves nor calls, with a lower extension */
 };
 
+/* All that is known of a row once and for all. */
+struct row_facts {
+    const struct opcode_row *row;
+    struct row_flags flags;
+    struct row_access access;
+};
+
 struct compile {
     struct emitter e;
     struct translator *translator;
     struct translation *translation;
     const struct kind *kind;
-    const struct row_flags *row_flags; /* by row, and behind them for undefined instructions */
+    const struct row_facts *rows; /* and behind them for undefined instructions */
     unsigned index;           /* enum mmu_index; the last instruction may change it */
     unsigned part_count, count; /* blocks, instructions in all */
     uint8_t *loop;            /* where it begins behind the charge of its entry */
@@ -149,6 +156,7 @@ struct compile {
     /* Lists. They are not cleared when a translation begins (compile_begin). */
     struct part parts[PARTS_MAXIMUM];
     const struct insn *insns[INSNS_MAXIMUM];
+    const struct row_facts *facts[INSNS_MAXIMUM];
     uint8_t part_of[INSNS_MAXIMUM];
     struct flags_use flags_use[INSNS_MAXIMUM];
     uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
@@ -188,6 +196,12 @@ static inline const struct opcode_row *row_of(const struct insn *insn)
 {
     static const struct opcode_row undefined = { .name = "", .map = MAP_COUNT };
     return insn->row < opcode_row_count ? &opcode_rows[insn->row] : &undefined;
+}
+
+/* Whether the r/m operand is in memory. */
+static inline bool row_in_memory(const struct row_facts *facts, const struct insn *insn)
+{
+    return facts->row->modrm & MODRM_PRESENT && insn->modrm < 0xc0;
 }
 
 /* NOPs and prefetches. */

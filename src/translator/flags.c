@@ -106,14 +106,14 @@ static bool counts(const struct opcode_row *row)
     return is_shift(row) || (row->map == MAP_TWO && (row->opcode == 0xa4 || row->opcode == 0xac));
 }
 
-void flags_learn(struct row_flags *rows)
+void flags_learn(struct row_facts *rows)
 {
     for (unsigned i = 0; i <= opcode_row_count; i++) {
         struct insn insn = { .row = (uint16_t)i };
-        const struct opcode_row *row = row_of(&insn);
+        const struct opcode_row *row = rows[i].row;
         bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
         insn.attributes = (uint8_t)row->attributes;
-        rows[i] = (struct row_flags){
+        rows[i].flags = (struct row_flags){
             .use = { (uint16_t)flags_read(&insn, row), (uint16_t)flags_killed(&insn, row), false },
             .counts = counts(row), .memory = row->modrm & MODRM_PRESENT && !lea,
             .one = row->map == MAP_ONE, .quiet_below = (uint8_t)quiet_below(row),
@@ -140,7 +140,7 @@ static bool reads_first(const struct compile *c)
             return true;
         if (c->flags_use[i].killed == ALL)
             return false;
-        if (c->flags_use[i].killed || row_of(c->insns[i])->flags_written & ALL)
+        if (c->flags_use[i].killed || c->facts[i]->row->flags_written & ALL)
             return true;
     }
     return false;
@@ -151,12 +151,11 @@ enum flags_demand flags_analyse(struct compile *c)
     unsigned need = c->need[c->count] = ALL;
     for (unsigned i = c->count; i-- > 0;) {
         const struct insn *insn = c->insns[i];
-        const struct row_flags *row =
-            &c->row_flags[insn->row < opcode_row_count ? insn->row : opcode_row_count];
+        const struct row_flags *row = &c->facts[i]->flags;
         struct flags_use use = row->use;
         if (row->counts) {
-            use.read = (uint16_t)flags_read(insn, row_of(insn));
-            use.killed = (uint16_t)flags_killed(insn, row_of(insn));
+            use.read = (uint16_t)flags_read(insn, c->facts[i]->row);
+            use.killed = (uint16_t)flags_killed(insn, c->facts[i]->row);
         }
         use.seen = seen_at(c, i, row);
         need = insn->attributes & SETS_RIP || use.seen ? ALL : (need & ~use.killed) | use.read;

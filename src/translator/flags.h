@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct compile;
-struct row_flags;
+struct row_facts;
 
 /* What host flags lack against our definition of the guest's, where the manual
  * leaves them undefined. */
@@ -73,7 +73,7 @@ enum flags_demand {
 };
 
 /* Fills what there is of each row. */
-void flags_learn(struct row_flags *rows);
+void flags_learn(struct row_facts *rows);
 /* Fills `need` and `flags_use`, and says what the translation does. */
 enum flags_demand flags_analyse(struct compile *c);
 

@@ -16,7 +16,6 @@
 #include "translator/compile.h"
 
 #define SPAN_MAXIMUM 256
-#define ALL_REGISTERS 0xffffu
 
 /* What the address of an access is made of: two accesses with equal keys differ
  * by a constant. */
@@ -45,177 +44,6 @@ struct analysis {
     struct reference references[2 * INSNS_MAXIMUM];
     unsigned count;
 };
-
-static unsigned extension_of(const struct insn *insn) { return insn->modrm >> 3 & 7; }
-
-static bool is_memory(const struct insn *insn, const struct opcode_row *row)
-{
-    return row->modrm & MODRM_PRESENT && insn->modrm < 0xc0;
-}
-
-/* Bytes of the ModRM operand in memory, 0 if there is none or it is not for a
- * group. */
-static unsigned one_byte_operand(const struct insn *insn, unsigned o, bool *write)
-{
-    unsigned width = insn->operand_bytes, extension = extension_of(insn);
-    if (o < 0x40 && (o & 7) < 4) {
-        *write = !(o & 2) && o >> 3 != 7;
-        return width;
-    }
-    switch (o) {
-    case 0x80: case 0x81: case 0x82: case 0x83: *write = extension != 7; return width;
-    case 0x84: case 0x85: case 0x8a: case 0x8b: case 0x69: case 0x6b: return width;
-    case 0x63: return 4;
-    case 0x86: case 0x87: case 0x88: case 0x89: case 0xc6: case 0xc7:
-    case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3:
-        *write = true;
-        return width;
-    case 0xf6: case 0xf7:
-        *write = extension == 2 || extension == 3;
-        return extension < 6 ? width : 0;
-    case 0xfe: *write = true; return extension < 2 ? width : 0;
-    case 0xff:
-        *write = extension < 2;
-        return extension < 2 ? width : extension == 2 || extension == 4 ? 8 : 0;
-    }
-    return 0;
-}
-
-static unsigned two_byte_operand(const struct insn *insn, unsigned o, bool *write)
-{
-    if (o >= 0x40 && o <= 0x4f)
-        return insn->operand_bytes;
-    switch (o) {
-    case 0xaf: return insn->operand_bytes;
-    case 0xb6: case 0xbe: return 1;
-    case 0xb7: case 0xbf: return 2;
-    case 0xb0: case 0xb1: case 0xc0: case 0xc1: *write = true; return insn->operand_bytes;
-    case 0xba: *write = extension_of(insn) != 4; return insn->operand_bytes;
-    }
-    return 0;
-}
-
-/* The register whose memory an instruction uses as stack, or REGISTER_ZERO. */
-static unsigned stack_register(const struct insn *insn, const struct opcode_row *row, int *disp, bool *write)
-{
-    *disp = 0;
-    *write = false;
-    if (row->map != MAP_ONE || insn->operand_bytes != 8)
-        return REGISTER_ZERO;
-    switch (row->opcode) {
-    case 0x50: case 0x68: case 0x6a: case 0xe8:
-        *disp = -8;
-        *write = true;
-        return RSP;
-    case 0xff:
-        *disp = -8;
-        *write = true;
-        return extension_of(insn) == 2 ? RSP : REGISTER_ZERO;
-    case 0x58: case 0xc2: case 0xc3: return RSP;
-    case 0xc9: return RBP;
-    }
-    return REGISTER_ZERO;
-}
-
-static unsigned bit_of(unsigned number, unsigned width)
-{
-    return 1u << ((width == 1 ? number >> 3 : number) & 15); /* MOVZX and its kin ask for nothing */
-}
-
-/* Registers that an instruction may change; all of them if it is in no list. */
-static unsigned one_byte_written(const struct insn *insn, unsigned o, bool memory)
-{
-    unsigned width = insn->operand_bytes, extension = extension_of(insn);
-    unsigned rm = memory ? 0 : bit_of(insn->rm, width), reg = bit_of(insn->reg, width);
-    if (o < 0x40 && (o & 7) < 6) {
-        if (o >> 3 == 7)
-            return 0;
-        return (o & 7) < 2 ? rm : (o & 7) < 4 ? reg : 1u << RAX;
-    }
-    switch (o) {
-    case 0x80: case 0x81: case 0x82: case 0x83: return extension == 7 ? 0 : rm;
-    case 0x84: case 0x85: case 0xa8: case 0xa9: case 0xeb: case 0xe9: return 0;
-    case 0x86: case 0x87: return rm | reg;
-    case 0x88: case 0x89: case 0xc6: case 0xc7:
-    case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3: return rm;
-    case 0x8a: case 0x8b: return reg;
-    case 0x63: case 0x69: case 0x6b: case 0x8d: return 1u << insn->reg;
-    case 0x90: return 1u << RAX | 1u << insn->rm;
-    case 0x98: return 1u << RAX;
-    case 0x99: return 1u << RDX;
-    case 0xb0: case 0xb8: return bit_of(insn->rm, width);
-    case 0xf6: case 0xf7:
-        return extension < 2 ? 0 : extension < 4 ? rm : 1u << RAX | 1u << RDX;
-    case 0xfe: case 0xff: /* PUSH from memory moves RSP */
-        return extension < 2 ? rm : extension == 6 ? 1u << RSP : 0;
-    case 0x50: case 0x68: case 0x6a: case 0xe8: case 0xc2: case 0xc3: return 0;
-    case 0x58: return 1u << insn->rm;
-    }
-    return o >= 0x70 && o <= 0x7f ? 0 : ALL_REGISTERS;
-}
-
-static unsigned two_byte_written(const struct insn *insn, unsigned o, bool memory)
-{
-    unsigned width = insn->operand_bytes, rm = memory ? 0 : bit_of(insn->rm, width);
-    if (o >= 0x40 && o <= 0x4f)
-        return 1u << insn->reg;
-    if (o >= 0x80 && o <= 0x8f)
-        return 0;
-    if (o >= 0x90 && o <= 0x9f)
-        return memory ? 0 : bit_of(insn->rm, 1);
-    switch (o) {
-    case 0x1e: case 0x1f: case 0x0d: case 0x18: case 0xa3: return 0;
-    case 0xab: case 0xb3: case 0xbb: case 0xba: return rm;
-    case 0xaf: case 0xb6: case 0xb7: case 0xbe: case 0xbf: return 1u << insn->reg;
-    case 0xb0: case 0xb1: return 1u << RAX | rm;
-    case 0xc0: case 0xc1: return bit_of(insn->reg, width) | rm;
-    case 0xc8: return 1u << insn->rm;
-    }
-    return ALL_REGISTERS;
-}
-
-/* POPCNT, TZCNT, LZCNT */
-static bool bit_counts(const struct opcode_row *row)
-{
-    unsigned o = row->opcode;
-    return row->map == MAP_TWO && row->prefix == OPCODE_PREFIX_PF3 && (o == 0xb8 || o == 0xbc || o == 0xbd);
-}
-
-static unsigned bits_written(const struct insn *insn, const struct opcode_row *row)
-{
-    if (bit_counts(row))
-        return 1u << insn->reg;
-    if (row->map != MAP_V38)
-        return ALL_REGISTERS;
-    switch (row->opcode) {
-    case 0xf2: case 0xf5: case 0xf7: return 1u << insn->reg;
-    case 0xf3: return 1u << insn->vvvv;
-    case 0xf6: return 1u << insn->reg | 1u << insn->vvvv;
-    }
-    return ALL_REGISTERS;
-}
-
-/* Of the current instruction. Who is in no list writes all registers. */
-static struct access_use use_of(const struct compile *c)
-{
-    const struct insn *insn = c->insn;
-    const struct opcode_row *row = c->row;
-    struct access_use use = { .alignment = 1, .registers = ALL_REGISTERS };
-    bool memory = is_memory(insn, row);
-    if (row->map == MAP_ONE ? row->opcode >= 0xd8 && x87_use(c, &use) : vector_use(c, &use) || avx_use(c, &use))
-        return use;
-    if (row->map == MAP_ONE) {
-        use.bytes = memory ? one_byte_operand(insn, row->opcode, &use.write) : 0;
-        use.registers = one_byte_written(insn, row->opcode, memory);
-    } else if (row->map == MAP_TWO && row->prefix == OPCODE_PREFIX_ANY) {
-        use.bytes = memory ? two_byte_operand(insn, row->opcode, &use.write) : 0;
-        use.registers = two_byte_written(insn, row->opcode, memory);
-    } else {
-        use.bytes = bit_counts(row) && memory ? insn->operand_bytes : 0;
-        use.registers = bits_written(insn, row);
-    }
-    return use;
-}
 
 static void refer(struct analysis *a, struct reference reference)
 {
@@ -272,64 +100,77 @@ static void derive(struct analysis *a, unsigned to, unsigned from, int64_t delta
 }
 
 /* Instructions that make a register another plus a constant. */
-static bool derives(struct analysis *a, const struct insn *insn, const struct opcode_row *row)
+static bool derives(struct analysis *a, const struct insn *insn, enum derivation how, bool memory)
 {
-    unsigned o = row->opcode, extension = extension_of(insn);
-    bool memory = is_memory(insn, row);
-    if (row->map != MAP_ONE || insn->operand_bytes != 8)
-        return false;
-    switch (o) {
-    case 0x89: case 0x8b:
-        if (memory)
-            return false;
-        derive(a, o == 0x89 ? insn->rm : insn->reg, o == 0x89 ? insn->reg : insn->rm, 0);
-        return true;
-    case 0x8d:
-        if (insn->base >= RIP || insn->index < RIP || insn->address_shift)
-            return false;
-        derive(a, insn->reg, insn->base, insn->disp);
-        return true;
-    case 0x81: case 0x83:
-        if (memory || (extension != 0 && extension != 5))
-            return false;
-        derive(a, insn->rm, insn->rm, extension == 0 ? (int64_t)insn->imm : (int64_t)(0 - insn->imm));
-        return true;
-    case 0xff:
-        if (memory || extension > 1)
-            return false;
-        derive(a, insn->rm, insn->rm, extension == 0 ? 1 : -1);
-        return true;
-    case 0xc9:
+    if (how == DERIVES_LEAVE) {
         derive(a, RSP, RBP, 8);
         renew(a, 1u << RBP);
         return true;
     }
-    return false;
+    if (how == DERIVES_ADDRESS) {
+        if (insn->base >= RIP || insn->index < RIP || insn->address_shift)
+            return false;
+        derive(a, insn->reg, insn->base, insn->disp);
+        return true;
+    }
+    if (memory)
+        return false;
+    switch (how) {
+    case DERIVES_RM_FROM_REG: derive(a, insn->rm, insn->reg, 0); return true;
+    case DERIVES_REG_FROM_RM: derive(a, insn->reg, insn->rm, 0); return true;
+    case DERIVES_ADD: derive(a, insn->rm, insn->rm, (int64_t)insn->imm); return true;
+    case DERIVES_SUB: derive(a, insn->rm, insn->rm, (int64_t)(0 - insn->imm)); return true;
+    case DERIVES_INC: derive(a, insn->rm, insn->rm, 1); return true;
+    case DERIVES_DEC: derive(a, insn->rm, insn->rm, -1); return true;
+    default: return false;
+    }
+}
+
+/* An instruction of which the row does not say all. */
+static void step_unknown(struct analysis *a, unsigned number, const struct insn *insn)
+{
+    a->c->insn = insn;
+    a->c->row = row_of(insn);
+    struct access_use use = access_use(a->c);
+    refer_operand(a, number, insn, &use);
+    if (use.registers == ALL_REGISTERS)
+        a->epoch++;
+    renew(a, use.registers);
 }
 
 static void step(struct analysis *a, unsigned number)
 {
     const struct insn *insn = a->c->insns[number];
-    const struct opcode_row *row = row_of(insn);
+    const struct row_facts *facts = a->c->facts[number];
+    const struct row_access *access = &facts->access;
     if (does_nothing(insn))
         return;
-    a->c->insn = insn;
-    a->c->row = row;
-    struct access_use use = use_of(a->c);
-    refer_operand(a, number, insn, &use);
-    int disp;
-    bool write;
-    unsigned stack = stack_register(insn, row, &disp, &write);
-    if (stack != REGISTER_ZERO)
-        refer_stack(a, number, stack, disp, write);
-    if (derives(a, insn, row))
+    if (!access->known) {
+        step_unknown(a, number, insn);
         return;
-    unsigned written = use.registers;
-    if (written == ALL_REGISTERS)
+    }
+    bool memory = row_in_memory(facts, insn), wide = insn->operand_bytes == 8;
+    if (memory && access->bytes) {
+        unsigned bytes = access->bytes == ACCESS_WIDTH ? insn->operand_bytes : access->bytes;
+        refer_operand(a, number, insn, &(struct access_use){ bytes, 1, access->write, 0 });
+    }
+    bool stack = wide && access->stack != REGISTER_ZERO;
+    if (stack)
+        refer_stack(a, number, access->stack, access->stack_disp, access->stack_write);
+    if (wide && access->derives && derives(a, insn, (enum derivation)access->derives, memory))
+        return;
+    if (access->all) {
         a->epoch++;
-    bool pops = row->map == MAP_ONE && row->opcode == 0x58;
-    if (written != ALL_REGISTERS && stack == RSP)
-        derive(a, RSP, RSP, pops ? 8 : disp);
+        renew(a, ALL_REGISTERS);
+        return;
+    }
+    if (stack && access->stack == RSP)
+        derive(a, RSP, RSP, access->pops ? 8 : access->stack_disp);
+    unsigned written = access->fixed;
+    if (access->rm && !memory)
+        written |= 1u << (insn->rm >> access->shift & 15);
+    if (access->reg)
+        written |= 1u << (insn->reg >> access->shift & 15);
     renew(a, written);
 }
 

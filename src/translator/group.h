@@ -54,6 +54,39 @@ struct access_use {
     unsigned registers; /* that are written */
 };
 
+/* The current instruction's. Who is in no list writes all registers. (access.c) */
+struct access_use access_use(const struct compile *c);
+
+#define ALL_REGISTERS 0xffffu
+
+enum derivation {
+    DERIVES_NOT, DERIVES_RM_FROM_REG, DERIVES_REG_FROM_RM, DERIVES_ADDRESS /* LEA */, DERIVES_ADD,
+    DERIVES_SUB, DERIVES_INC, DERIVES_DEC, DERIVES_LEAVE
+};
+
+/* The same of all instructions of a row, and what else groups ask of them. */
+struct row_access {
+    bool known;         /* the rest says all; else access_use does */
+    uint8_t bytes;      /* of the operand in memory; ACCESS_WIDTH: as wide as the operation */
+    bool write;
+    bool all;           /* registers may change */
+    bool rm, reg;       /* these may, if the operand is one, ... */
+    uint8_t shift;      /* ... by their number in the instruction, shifted */
+    bool pops;
+    uint16_t fixed;     /* and these */
+    /* With operands of 64 bits */
+    uint8_t derives;    /* enum derivation */
+    uint8_t stack;      /* the register whose memory is used as stack, or REGISTER_ZERO */
+    int8_t stack_disp;
+    bool stack_write;
+    uint8_t pad[2];
+};
+#define ACCESS_WIDTH 0xff
+
+/* Fills what there is of each row. (access.c) */
+struct row_facts;
+void access_learn(struct row_facts *rows);
+
 /* vector.c, avx.c, x87.c: false if they do not lower the current instruction. */
 bool vector_use(const struct compile *c, struct access_use *use);
 bool avx_use(const struct compile *c, struct access_use *use);

@@ -103,7 +103,7 @@ struct translator {
     uint32_t site_count;
     uint32_t pending_edge;  /* left through it, and its target was not there; 0: none */
     uint64_t *row_fallbacks;
-    struct row_flags *row_flags;
+    struct row_facts *rows;
     uint64_t host_features[(FEATURE_COUNT + 63) / 64];
     struct kind kinds[KINDS_MAXIMUM];
     uint16_t kind_slots[KIND_SLOTS]; /* hash table */

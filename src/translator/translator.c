@@ -114,7 +114,7 @@ static void compile_begin(struct translator *t, struct compile *c, unsigned kind
     c->e = (struct emitter){ t->at, t->at + BLOCK_CODE_MAXIMUM, t->run - t->write, 0 };
     c->translator = t;
     c->kind = &t->kinds[kind];
-    c->row_flags = t->row_flags;
+    c->rows = t->rows;
 }
 
 /* Compiles what `translation` says, from `block` on; false: it has to be plain. `cpu`:
@@ -450,6 +450,14 @@ static bool map_cache(struct translator *t)
     return mprotect(run, t->bytes, PROT_READ | PROT_EXEC) == 0;
 }
 
+static void learn_rows(struct row_facts *rows)
+{
+    for (unsigned i = 0; i <= opcode_row_count; i++)
+        rows[i].row = row_of(&(struct insn){ .row = (uint16_t)i });
+    flags_learn(rows);
+    access_learn(rows);
+}
+
 struct translator *translator_create(struct engine *engine, size_t cache_bytes, uint32_t threshold)
 {
     uint64_t pages = (uint64_t)engine->memory->ram_pages + engine->memory->rom_pages;
@@ -467,15 +475,15 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     t->edges = calloc(EDGES_MAXIMUM, sizeof *t->edges);
     t->sites = calloc(SITES_MAXIMUM, sizeof *t->sites);
     t->row_fallbacks = calloc(opcode_row_count, sizeof *t->row_fallbacks);
-    t->row_flags = calloc(opcode_row_count + 1, sizeof *t->row_flags);
+    t->rows = calloc(opcode_row_count + 1, sizeof *t->rows);
     if (!t->pages || !t->page_buckets || !t->page_chains || !t->translations || !t->edges || !t->sites
-        || !t->row_fallbacks || !t->row_flags || !map_cache(t)) {
+        || !t->row_fallbacks || !t->rows || !map_cache(t)) {
         translator_destroy(t);
         return NULL;
     }
     translator_ask_host(t);
     pieces_make(t);
-    flags_learn(t->row_flags);
+    learn_rows(t->rows);
     engine->translator = (struct engine_translator){ t, run, page_stale, all_stale };
     engine_flush_blocks(engine);
     t->statistics.flushes = 0;
@@ -498,7 +506,7 @@ void translator_destroy(struct translator *t)
     free(t->edges);
     free(t->sites);
     free(t->row_fallbacks);
-    free(t->row_flags);
+    free(t->rows);
     watch_free(t);
     free(t);
 }
