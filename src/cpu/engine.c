@@ -12,7 +12,7 @@
 #include "cpu/memory.h"
 #include "util/assert.h"
 
-#define BUCKETS (1u << 16)
+#define BUCKETS (1u << 18)
 #define ARENA_BYTES (48u << 20)
 #define HUGE_BYTES (2u << 20) /* the host's larger pages */
 
@@ -140,7 +140,7 @@ void engine_flush_blocks(struct engine *engine)
  * behind a block finds the next bucket in the host's cache. */
 static struct block **bucket(struct engine *engine, uint64_t key)
 {
-    uint64_t stretch = ((key >> 16) * 0x9e3779b97f4a7c15ull) >> 48;
+    uint64_t stretch = ((key >> 16) * 0x9e3779b97f4a7c15ull) >> 46;
     return &engine->buckets[(stretch + (key >> 7 & 0x1ff)) & (BUCKETS - 1)];
 }
 
@@ -183,6 +183,7 @@ static void decode_inside(struct engine *engine, struct block *block, uint32_t p
     while (block->count < engine->block_limit && offset + block->bytes < PAGE_BYTES) {
         unsigned at = offset + block->bytes;
         struct insn *insn = &block->insns[block->count];
+        __builtin_prefetch(insn + 8, 1);
         if (decode(&engine->decoder, code_bytes, bytes + at, PAGE_BYTES - at, block->bytes, insn)
             == DECODE_SHORT)
             break;
@@ -245,6 +246,7 @@ static struct block *begin(struct engine *engine, uint32_t page, uint64_t linear
     struct block *block = (struct block *)(void *)(engine->arena + engine->arena_used);
     memset(block, 0, sizeof *block);
     block->key = block_key(page, linear, code_bytes);
+    __builtin_prefetch(bucket(engine, block->key + (64 << 4)));
     block->page = page;
     block->second_page = PHYSMEM_MMIO;
     decode_inside(engine, block, page, linear & PAGE_MASK, code_bytes);
