@@ -12,7 +12,6 @@
 #include "cpu/memory.h"
 #include "util/assert.h"
 
-#define BUCKETS (1u << 18)
 #define ARENA_BYTES (48u << 20)
 #define HUGE_BYTES (2u << 20) /* the host's larger pages */
 
@@ -77,7 +76,7 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
     if (!engine)
         return NULL;
     engine->memory = memory;
-    engine->buckets = calloc(BUCKETS, sizeof *engine->buckets);
+    engine->buckets = calloc(ENGINE_BUCKETS, sizeof *engine->buckets);
     engine->page_blocks = calloc(pages, sizeof *engine->page_blocks);
     engine->page_lines = calloc(pages, sizeof *engine->page_lines);
     engine->tables = calloc(pages, sizeof *engine->tables);
@@ -122,7 +121,7 @@ void engine_add_cpu(struct engine *engine, struct cpu *cpu)
 void engine_flush_blocks(struct engine *engine)
 {
     uint64_t pages = (uint64_t)engine->memory->ram_pages + engine->memory->rom_pages;
-    memset(engine->buckets, 0, BUCKETS * sizeof *engine->buckets);
+    memset(engine->buckets, 0, ENGINE_BUCKETS * sizeof *engine->buckets);
     for (uint64_t page = 0; page < pages; page++) {
         if (!engine->page_lines[page])
             continue;
@@ -141,7 +140,7 @@ void engine_flush_blocks(struct engine *engine)
 static struct block **bucket(struct engine *engine, uint64_t key)
 {
     uint64_t stretch = ((key >> 16) * 0x9e3779b97f4a7c15ull) >> 46;
-    return &engine->buckets[(stretch + (key >> 7 & 0x1ff)) & (BUCKETS - 1)];
+    return &engine->buckets[(stretch + (key >> 7 & 0x1ff)) & (ENGINE_BUCKETS - 1)];
 }
 
 /* Whether code that was decoded lies where a block with this key begins. */

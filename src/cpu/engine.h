@@ -16,6 +16,7 @@
 
 #define BLOCK_INSNS_MAXIMUM 32
 #define ENGINE_CPUS_MAXIMUM 64
+#define ENGINE_BUCKETS (1u << 18) /* of the table of blocks */
 
 #define BLOCK_KEY_NONE UINT64_MAX
 

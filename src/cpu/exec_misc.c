@@ -1,9 +1,12 @@
 /*
- * UD0, UD1, UD2, BOUND, RDRAND, RDSEED, CLFLUSH, CLFLUSHOPT, CLWB, MOVDIR64B
+ * What is no instruction; UD0, UD1, UD2, BOUND, RDRAND, RDSEED, CLFLUSH, CLFLUSHOPT, CLWB, MOVDIR64B
  * (SDM vol. 2).
  * Not modelled: caches; flushing a line only checks that it could be read.
  * Random numbers come from the machine's seeded generator and never run out.
  */
+#include <stdio.h>
+
+#include "cpu/decode.h"
 #include "cpu/exec.h"
 
 HANDLER(undefined)
@@ -62,4 +65,36 @@ HANDLER(movdir64b)
     if (memory_read_block(cpu, insn->seg, insn_address(cpu, insn), line, sizeof line))
         return CPU_FAULT;
     return memory_write_block(cpu, seg, offset, line, sizeof line);
+}
+
+/* What the decoder makes of bytes that are no instruction (decode.h) */
+
+/* Tells the user which bytes were not understood. */
+static void notice_invalid(struct cpu *cpu, const uint8_t *bytes, unsigned count)
+{
+    char text[128];
+    int length = snprintf(text, sizeof text, "undefined instruction raises #UD:");
+    for (unsigned i = 0; i < count; i++)
+        length += snprintf(text + length, sizeof text - (size_t)length, " %02x", bytes[i]);
+    snprintf(text + length, sizeof text - (size_t)length, " (%u-bit code)", 8u * cpu->code_bytes);
+    cpu->bus.notice(cpu->bus.context, cpu, text);
+}
+
+/* The guest gets its #UD; the user hears of it, unless it is the same again. */
+int exec_invalid(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t bytes = 0;
+    uint64_t linear = cpu->access[CS].base + insn_start(cpu, insn);
+    unsigned count = memory_debug_read(cpu, linear & cpu->rip_mask, &bytes, sizeof bytes);
+    if (cpu->bus.notice && bytes != cpu->noticed_bytes) {
+        cpu->noticed_bytes = bytes;
+        notice_invalid(cpu, (const uint8_t *)&bytes, count);
+    }
+    return cpu_raise(cpu, VECTOR_UD);
+}
+
+int exec_too_long(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    return cpu_raise_error(cpu, VECTOR_GP, 0);
 }
