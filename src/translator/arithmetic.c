@@ -34,12 +34,12 @@ static void arithmetic_flags(struct compile *c, const struct arithmetic *a, stru
     flags_set(c, logic ? FIX_AF : FIX_NONE);
     if (same && (to.high || from.high))
         return;
-    if (a->alu == ALU_CMP || a->alu == 8) {
+    if (a->alu == ALU_CMP || (a->alu == 8 && !same)) {
         form_recipe(c, a->alu == 8 ? RECIPE_TEST : RECIPE_COMPARE, to);
         set_source(c, a->constant, from);
     } else if (same && (a->alu == ALU_SUB || a->alu == ALU_XOR)) {
         c->flags.recipe = RECIPE_ZERO;
-    } else if (logic) {
+    } else if (logic) { /* TEST of a register with itself, too */
         form_recipe(c, RECIPE_RESULT, to);
         set_source(c, true, to);
     } else if (!same && (a->alu == ALU_ADD || a->alu == ALU_SUB)) {

@@ -88,6 +88,8 @@ static void sum_less(struct compile *c, unsigned reg, unsigned width, unsigned l
         emit_constant(e, reg, width == 4 ? (uint32_t)disp : (uint64_t)disp);
         return;
     }
+    if (base == reg && index == HOST_NONE && !disp && width == 8)
+        return;
     emit_lea(e, width, reg, operand_indexed(base, index, insn->scale, (int32_t)disp));
 }
 

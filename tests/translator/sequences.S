@@ -32,6 +32,11 @@ sequences:
     mov r15w, 5
     add rbx, r15
     hlt
+    sequence base_in_memory
+    mov rax, [r14]
+    add r14, 8
+    mov [r14 + rax], rcx
+    hlt
     sequence compare_branch
     cmp rax, rbx
     jae 1f
