@@ -79,7 +79,7 @@ HANDLER(aam)
 HANDLER(aad)
 {
     uint16_t ax = register_read16(cpu, RAX);
-    uint8_t al = (uint8_t)(ax + (ax >> 8) * (uint8_t)insn->imm);
+    uint8_t al = (uint8_t)(ax + (ax >> 8) * insn->imm);
     register_write16(cpu, RAX, al);
     flags_set_decimal(cpu, al, false, false);
     return 0;

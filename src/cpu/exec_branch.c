@@ -94,7 +94,7 @@ EACH_CONDITION(JCC)
     }                                                                                              \
     HANDLER(ret_i_##bits)                                                                          \
     {                                                                                              \
-        return ret##bits(cpu, insn->imm & 0xffff);                                                 \
+        return ret##bits(cpu, insn->imm);                                                          \
     }
 EACH_SIZE(JUMP_CALL)
 #undef JUMP_CALL

@@ -35,7 +35,7 @@ static int output(struct cpu *cpu, const struct insn *insn, uint16_t port)
 
 HANDLER(in_i)
 {
-    return input(cpu, insn, (uint8_t)insn->imm);
+    return input(cpu, insn, (uint16_t)insn->imm);
 }
 HANDLER(in_dx)
 {
@@ -43,7 +43,7 @@ HANDLER(in_dx)
 }
 HANDLER(out_i)
 {
-    return output(cpu, insn, (uint8_t)insn->imm);
+    return output(cpu, insn, (uint16_t)insn->imm);
 }
 HANDLER(out_dx)
 {

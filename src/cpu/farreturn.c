@@ -196,7 +196,7 @@ static int return_protected(struct cpu *cpu, struct far_return *r)
 int exec_retf(struct cpu *cpu, const struct insn *insn)
 {
     struct far_return r = { .bytes = insn->operand_bytes,
-                            .release = insn->opcode == 0xca ? insn->imm & 0xffff : 0 };
+                            .release = insn->opcode == 0xca ? (unsigned)insn->imm : 0 };
 
     stack_current(cpu, &r.stack);
     TRY_FAULT(stack_pop(cpu, &r.stack, &r.rip, r.bytes));

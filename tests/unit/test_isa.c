@@ -376,6 +376,32 @@ static void random_numbers(void **state)
     }
 }
 
+/* Immediates by their form: handlers take them as they are. */
+static void immediates_are_extended(void **state)
+{
+    static const struct { char code[6]; uint64_t want; } cases[] = {
+        { "\xc2\x10\x80", 0x8010 }, { "\xca\x10\x80", 0x8010 }, /* RET, RETF */
+        { "\xe4\x80", 0x80 }, { "\xe5\x80", 0x80 }, { "\xe6\xff", 0xff }, { "\xe7\xff", 0xff },
+        { "\xcd\x80", 0x80 }, { "\xd4\xf0", 0xf0 }, { "\xd5\xf0", 0xf0 }, /* INT, AAM, AAD */
+        { "\xc8\x10\x80\xff", 0xff8010 },                              /* ENTER */
+        { "\x6a\x80", ~0x7full }, { "\x68\x00\x00\x00\x80", ~0x7fffffffull }, /* PUSH */
+        { "\x83\xc0\x80", ~0x7full }, { "\xeb\x80", ~0x7full },           /* ADD, JMP */
+    };
+    struct cpu_bench *b = *state;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct insn insn;
+        uint8_t code[15] = { 0 };
+        memcpy(code, cases[i].code, 5);
+        for (unsigned mode = 4; mode <= 8; mode *= 2) {
+            if (mode == 8 && (code[0] | 1) == 0xd5)
+                continue; /* AAM, AAD */
+            assert_int_equal(decode(&b->engine->decoder, mode, code, sizeof code, 0, &insn), DECODE_OK);
+            assert_int_equal(insn.imm, cases[i].want);
+        }
+    }
+}
+
 /* CRC32 goes by bytes through a table. */
 static void crc32_of_every_byte(void **state)
 {
@@ -396,7 +422,7 @@ static void crc32_of_every_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(crc32_of_every_byte), BENCH_TEST(random_numbers),
+        BENCH_TEST(crc32_of_every_byte), BENCH_TEST(random_numbers), BENCH_TEST(immediates_are_extended),
         BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
         BENCH_TEST(direct_stores), BENCH_TEST(sha_wants_alignment_of_intels),
         BENCH_TEST(xsaves_is_privileged), BENCH_TEST(privileged_instructions_are),
