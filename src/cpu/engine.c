@@ -178,19 +178,20 @@ static bool has_room(const struct engine *engine)
 static void decode_inside(struct engine *engine, struct block *block, uint32_t page, unsigned offset,
                           unsigned code_bytes)
 {
-    const uint8_t *bytes = physmem_host(engine->memory, page);
-    while (block->count < engine->block_limit && offset + block->bytes < PAGE_BYTES) {
-        unsigned at = offset + block->bytes;
-        struct insn *insn = &block->insns[block->count];
+    const uint8_t *bytes = physmem_host(engine->memory, page) + offset;
+    unsigned limit = engine->block_limit, count = 0, at = 0, available = PAGE_BYTES - offset;
+    struct insn *insn = block->insns;
+    while (count < limit && at < available) {
         __builtin_prefetch(insn + 8, 1);
-        if (decode(&engine->decoder, code_bytes, bytes + at, PAGE_BYTES - at, block->bytes, insn)
-            == DECODE_SHORT)
+        if (decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
             break;
-        block->count++;
-        block->bytes = insn->end;
-        if (insn->attributes & (ENDS_BLOCK | SETS_RIP))
+        count++;
+        at = insn->end;
+        if (insn++->attributes & (ENDS_BLOCK | SETS_RIP))
             break;
     }
+    block->count = (uint16_t)count;
+    block->bytes = (uint16_t)at;
 }
 
 /* The instruction at the end of `page` that goes on in `second`. */

@@ -228,6 +228,23 @@ static inline unsigned need_after(const struct compile *c)
     return c->need[c->number + 1];
 }
 
+/* Before the current instruction's code: sees to it that flags which someone
+ * needs later are not lost when it overwrites guest registers (a mask) and, if
+ * `clobbers`, the host's flags. */
+static inline void flags_prepare(struct compile *c, unsigned written, bool clobbers)
+{
+    if (c->need[c->number])
+        flags_keep(c, written, clobbers);
+    else
+        c->flags.live &= !clobbers;
+}
+/* After it: recipes with overwritten registers are void. */
+static inline void flags_overwritten(struct compile *c, unsigned written)
+{
+    if (c->flags.recipe != RECIPE_NONE)
+        flags_void_recipe(c, written);
+}
+
 #include "translator/memory.h"
 
 /* stack.c: rSP, as wide as the stack is, becomes `from` + distance. */

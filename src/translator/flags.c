@@ -206,7 +206,7 @@ static void keep_operands(struct compile *c, struct flags_state *f, unsigned wri
     }
 }
 
-void flags_prepare(struct compile *c, unsigned written, bool clobbers)
+void flags_keep(struct compile *c, unsigned written, bool clobbers)
 {
     struct flags_state *f = &c->flags;
     const struct flags_use *use = &c->flags_use[c->number];
@@ -229,7 +229,7 @@ void flags_prepare(struct compile *c, unsigned written, bool clobbers)
     f->live &= !clobbers;
 }
 
-void flags_overwritten(struct compile *c, unsigned written)
+void flags_void_recipe(struct compile *c, unsigned written)
 {
     if (uses(&c->flags, written))
         c->flags.recipe = RECIPE_NONE;

@@ -77,12 +77,9 @@ void flags_learn(struct row_facts *rows);
 /* Fills `need` and `flags_use`, and says what the translation does. */
 enum flags_demand flags_analyse(struct compile *c);
 
-/* Before the current instruction's code: sees to it that flags which someone
- * needs later are not lost when it overwrites guest registers (a mask) and, if
- * `clobbers`, the host's flags. */
-void flags_prepare(struct compile *c, unsigned written, bool clobbers);
-/* After it: recipes with overwritten registers are void. */
-void flags_overwritten(struct compile *c, unsigned written);
+/* flags_prepare and flags_overwritten (compile.h), where there is something to do. */
+void flags_keep(struct compile *c, unsigned written, bool clobbers);
+void flags_void_recipe(struct compile *c, unsigned written);
 /* The host's flags were used for something else. */
 void flags_clobbered(struct compile *c);
 /* All six are in the host's flags now and nowhere else. */
