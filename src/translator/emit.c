@@ -12,26 +12,36 @@ static void byte(struct emitter *e, unsigned value)
     *e->at++ = (uint8_t)value;
 }
 
-static ALWAYS_INLINE void emit_modrm(struct emitter *e, unsigned reg, struct host_operand rm)
+/* Eight bytes are written, however few count. The pointer stays in a register: what is
+ * written through it could be the emitter's own for all that the compiler knows. */
+static ALWAYS_INLINE uint8_t *put(uint8_t *at, uint64_t value, unsigned bytes)
+{
+    memcpy(at, &value, 8);
+    return at + bytes;
+}
+
+static ALWAYS_INLINE uint8_t *put_modrm(uint8_t *at, unsigned reg, struct host_operand rm)
 {
     reg = (reg & 7) << 3;
     unsigned low = rm.base & 7;
     if (!rm.memory) {
-        byte(e, 0xc0 | reg | low);
-        return;
+        *at = (uint8_t)(0xc0 | reg | low);
+        return at + 1;
     }
     uint64_t disp = (uint32_t)rm.disp;
     unsigned sib = rm.scale << 6 | (rm.index & 7) << 3;
-    if (rm.base == HOST_NONE) { /* [index * scale + disp32] */
-        emit_bytes(e, reg | 4 | (sib | 5) << 8 | disp << 16, 6);
-        return;
-    }
-    unsigned mod = rm.disp != (int8_t)rm.disp ? 0x80 : rm.disp || low == 5 ? 0x40 : 0x00;
-    unsigned bytes = mod == 0x80 ? 4 : mod >> 6;
+    if (rm.base == HOST_NONE) /* [index * scale + disp32] */
+        return put(at, reg | 4 | (sib | 5) << 8 | disp << 16, 6);
+    unsigned bytes = rm.disp != (int8_t)rm.disp ? 4 : rm.disp || low == 5;
+    unsigned mod = bytes == 4 ? 0x80 : bytes << 6;
     if (rm.index != HOST_NONE || low == 4)
-        emit_bytes(e, mod | reg | 4 | (sib | low) << 8 | disp << 16, bytes + 2);
-    else
-        emit_bytes(e, mod | reg | low | disp << 8, bytes + 1);
+        return put(at, mod | reg | 4 | (sib | low) << 8 | disp << 16, bytes + 2);
+    return put(at, mod | reg | low | disp << 8, bytes + 1);
+}
+
+static ALWAYS_INLINE void emit_modrm(struct emitter *e, unsigned reg, struct host_operand rm)
+{
+    e->at = put_modrm(e->at, reg, rm);
 }
 
 /* Folds to little where `op` and `width` are constants. */
@@ -42,6 +52,7 @@ static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width,
     unsigned map = op >> 8 & 7;
     uint64_t head = op & 0xff;
     unsigned bytes = 1;
+    uint8_t *at = e->at;
     if (map > 1) {
         unsigned more = map == 2 ? 1 : 2;
         head = head << 8 * more | escape[map];
@@ -51,10 +62,9 @@ static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width,
     bool plain = op & (OP_BYTE_REG | OP_BYTE_RM)
                  && ((op & OP_BYTE_REG && reg >= 4) || (op & OP_BYTE_RM && !rm.memory && rm.base >= 4))
                  && !(op & OP_HIGH);
-    if (rex || plain) {
-        head = head << 8 | 0x40 | rex;
-        bytes++;
-    }
+    unsigned prefixed = rex || plain;
+    head = head << 8 * prefixed | (0x40 | rex) * prefixed;
+    bytes += prefixed;
     if (op >> 16) {
         head = head << 8 | op >> 16;
         bytes++;
@@ -63,9 +73,8 @@ static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width,
         head = head << 8 | 0x66;
         bytes++;
     }
-    emit_bytes(e, head, bytes);
-    emit_modrm(e, reg, rm);
     e->named |= 1u << reg | (uint32_t)!rm.memory << (rm.base & 15);
+    e->at = put_modrm(put(at, head, bytes), reg, rm);
 }
 
 void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
