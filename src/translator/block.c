@@ -359,15 +359,18 @@ static void compile_insn(struct compile *c)
 /* The code in line. */
 static void compile_parts(struct compile *c)
 {
-    for (c->number = 0; c->number < c->count; c->number++) {
-        c->part = &c->parts[c->part_of[c->number]];
+    c->number = 0;
+    for (c->part = c->parts; c->part < c->parts + c->part_count; c->part++) {
         c->rip = c->part->rip;
         c->linear = kind_linear(c->kind, c->rip);
-        c->insn = c->insns[c->number];
-        c->row = c->facts[c->number]->row;
-        watch_mark(c, PART_INSN, c->number);
-        compile_insn(c);
+        for (unsigned i = c->part->block->count; i; i--, c->number++) {
+            c->insn = c->insns[c->number];
+            c->row = c->facts[c->number]->row;
+            watch_mark(c, PART_INSN, c->number);
+            compile_insn(c);
+        }
     }
+    c->part--;
     c->number = c->count - 1u;
     if (!c->left && !(c->insn->attributes & SETS_RIP)) {
         block_store_fip(c, &c->fip);
