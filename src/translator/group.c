@@ -9,7 +9,7 @@
  * access stands for itself.
  *
  * Not grouped: anything outside of 64-bit code, addresses of 32 bits, accesses of
- * instructions that are not in the lists below.
+ * instructions that are not in the lists of access.c.
  */
 #include <string.h>
 
