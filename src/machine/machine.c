@@ -382,10 +382,30 @@ static uint64_t instructions_until(const struct machine *machine, uint64_t ns)
     return ns <= now ? 1 : (ns - now - 1) / per + 1;
 }
 
+/* Instructions of a slice that nothing ends: so often hooks.stopped is asked. */
+#define SLICE_MAXIMUM (1ull << 20)
+
+/* A vCPU that has no other beside it takes turn after turn in one slice. */
+static uint64_t turns_left(const struct machine *machine)
+{
+    return machine->cpu_count == 1 ? SLICE_MAXIMUM : machine->s.quantum_left;
+}
+
+/* What is left of the turn after `retired` instructions, as if each turn had been a
+ * slice: at its end 0, which the next one's begin changes. */
+static uint64_t turn_after(const struct machine *machine, uint64_t retired)
+{
+    uint64_t left = machine->s.quantum_left, quantum = machine->description->quantum;
+    if (retired <= left)
+        return left - retired;
+    uint64_t used = machine->cpu_count == 1 ? (retired - left) % quantum : 0;
+    return used ? quantum - used : 0;
+}
+
 static uint64_t slice_budget(const struct machine *machine, uint64_t until, uint64_t until_ns)
 {
     uint64_t count = machine->clock.s.instructions;
-    uint64_t budget = minimum(machine->s.quantum_left, until - count);
+    uint64_t budget = minimum(turns_left(machine), until - count);
     budget = minimum(budget, instructions_until(machine, until_ns));
     if (!machine->hooks.isolated)
         budget = minimum(budget, instructions_until(machine, machine->events.next));
@@ -412,7 +432,7 @@ static bool run_slice(struct machine *machine, struct cpu *cpu, uint64_t budget)
     machine->clock.s.instructions = machine->slice_start + retired;
     if (retired)
         machine->ran_until[cpu->s.index] = machine->clock.s.instructions;
-    machine->s.quantum_left -= minimum(retired, machine->s.quantum_left);
+    machine->s.quantum_left = turn_after(machine, retired);
     /* A HLT gives up the turn also where the budget ended with it, and when an
      * interrupt waits already. */
     if (exit == CPU_EXIT_HALTED || exit == CPU_EXIT_YIELD || cpu->s.activity != CPU_RUNNING)
