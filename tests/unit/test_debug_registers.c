@@ -214,6 +214,30 @@ static void port_breakpoints_need_de(void **state)
     assert_int_equal(s->dr[6], 0xffff0ff2);
 }
 
+/* Every instruction that takes a port, by immediate, in DX and of strings. */
+static void all_port_instructions_hit(void **state)
+{
+    static const struct { char code[3]; unsigned length; } cases[] = {
+        { "\xe4\x80", 2 }, { "\xe5\x80", 2 }, { "\xe6\x80", 2 }, { "\xe7\x80", 2 },
+        { "\xec", 1 }, { "\xed", 1 }, { "\xee", 1 }, { "\xef", 1 },
+        { "\x6c", 1 }, { "\x6d", 1 }, { "\x6e", 1 }, { "\x6f", 1 },
+    };
+    struct cpu_bench *b = *state;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct cpu_state *s = prepare(b, "\x90\x90\x90", 3);
+        bench_code(b, 0x8000, cases[i].code, cases[i].length);
+        s->dr[0] = 0x80;
+        s->dr[7] |= ENABLE(0) | ON_PORT(0, 1);
+        s->cr4 |= CR4_DE;
+        s->gpr[RDX] = 0x80;
+        s->gpr[RSI] = s->gpr[RDI] = 0x12000;
+        cpu_restored(b->cpu);
+        assert_int_equal(run_to_debug(b, 2), 0x8000 + cases[i].length);
+        assert_int_equal(s->dr[6], 0xffff0ff1);
+    }
+}
+
 static void rep_outs_of_nothing_hits_no_port_breakpoint(void **state)
 {
     struct cpu_bench *b = *state;
@@ -479,6 +503,7 @@ int main(void)
         BENCH_TEST(pushes_of_a_delivery_hit_breakpoints),
         BENCH_TEST(port_breakpoints_need_de),
         BENCH_TEST(rep_outs_of_nothing_hits_no_port_breakpoint),
+        BENCH_TEST(all_port_instructions_hit),
         BENCH_TEST(steps_of_rep_push_rf_until_the_last),
         BENCH_TEST(interrupt_between_iterations_pushes_rf),
         BENCH_TEST(shadow_of_sti_covers_one_iteration),
