@@ -36,7 +36,7 @@ struct translation {
     uint8_t *entry;         /* after the checks */
     uint8_t *checked;       /* for indirect jumps: SCRATCH holds the target (kind_target) */
     struct translation *variants; /* linked by next: the same for loops that come back with `in` */
-    struct flags_state in;  /* of a variant: where the flags are at its entry */
+    struct flags_state in;  /* of a variant: where flags and units are at its entry */
     uint32_t id;            /* of the code page */
     uint32_t second_id;     /* of the one in which its first instruction ends, if that is another; or 0 */
     uint16_t kind;
