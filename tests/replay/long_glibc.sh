@@ -39,7 +39,8 @@ count=$(wc -l <"$WORK/passed")
     fail "only $count pass on the host"
 }
 
-echo "export programs=/glibc tmp=/tmp; mkdir -p /dev/shm; . /tests" >"$WORK/run"
+echo "export programs=/glibc tmp=/tmp; mkdir -p /dev/shm /dev/pts
+    mount -t devpts devpts /dev/pts; . /tests" >"$WORK/run"
 files=("run=$WORK/run" "tests=$WORK/tests")
 while read -r name; do files+=("glibc/$name=build/glibc/bin/$name"); done <"$WORK/passed"
 for file in build/glibc/lib/*; do
