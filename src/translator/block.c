@@ -54,11 +54,24 @@ void compile_fixup(struct compile *c)
     emit_store_constant(&c->e, 4, IN_VCPU(translated.flags_fixup), (int32_t)edge);
 }
 
+static uint8_t units(const struct compile *c)
+{
+    return (uint8_t)((c->vectors ? UNIT_VECTORS : 0) | (c->wide ? UNIT_WIDE : 0) | (c->x87 ? UNIT_X87 : 0));
+}
+
+static void take_units(struct compile *c, unsigned units)
+{
+    c->vectors = units & UNIT_VECTORS;
+    c->wide = units & UNIT_WIDE;
+    c->x87 = units & UNIT_X87;
+}
+
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target)
 {
     uint8_t *from = emit_jump_if(&c->e, condition, NULL);
     c->exits[c->exit_count++] = (struct side_exit){ from, c->flags, c->fip, target,
                                                     (uint16_t)(c->count - c->number - 1), GROUPS_WIDE };
+    c->exits[c->exit_count - 1].flags.units = units(c);
 }
 
 void compile_cautious_exit(struct compile *c, uint8_t *from)
@@ -68,11 +81,7 @@ void compile_cautious_exit(struct compile *c, uint8_t *from)
     *exit = (struct side_exit){ from, c->flags, c->fip, rip, (uint16_t)(c->count - c->number),
                                  (uint8_t)(c->grouping + 1) };
     exit->flags.live = false; /* the check spoiled them */
-}
-
-static uint8_t units(const struct compile *c)
-{
-    return (uint8_t)((c->vectors ? UNIT_VECTORS : 0) | (c->wide ? UNIT_WIDE : 0) | (c->x87 ? UNIT_X87 : 0));
+    exit->flags.units = units(c);
 }
 
 static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, unsigned grouping)
@@ -305,6 +314,8 @@ static void compile_exit_path(struct compile *c, const struct side_exit *exit)
     if (exit->rest)
         emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
     c->flags = exit->flags;
+    c->flags.units = 0;
+    take_units(c, exit->flags.units); /* as they were there, not at the end */
     block_store_fip(c, &exit->fip);
     compile_fixup(c);
     add_edge(c, emit_jump(e, NULL), exit->target, false, exit->grouping);
@@ -400,9 +411,7 @@ void block_compile(struct compile *c)
     unsigned demand = translation->flags_demand;
     c->flags = variant ? translation->in
                        : (struct flags_state){ .home = demand == FLAGS_READ, .deferred = demand == FLAGS_SEEN };
-    c->vectors = c->flags.units & UNIT_VECTORS;
-    c->wide = c->flags.units & UNIT_WIDE;
-    c->x87 = c->flags.units & UNIT_X87;
+    take_units(c, c->flags.units);
     c->flags.units = 0;
     c->loop = e->at;
     compile_parts(c);
