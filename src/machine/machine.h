@@ -3,8 +3,9 @@
  * everything; a process can hold several.
  *
  * The run loop (machine.c) gives each runnable vCPU a slice of instructions
- * that ends at the next deadline, input, quantum or stop, whichever is first,
- * so that every event happens at an exact instruction count.
+ * that ends at the next deadline, input, stop or, if there are several vCPUs,
+ * quantum, whichever is first, so that every event happens at an exact
+ * instruction count.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H

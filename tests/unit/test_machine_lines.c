@@ -111,6 +111,24 @@ static void init_resets_the_apic(void **state)
     }
 }
 
+/* Of a vCPU that is alone, too, wherever its slices end: at any count the same is left. */
+static void turns_do_not_depend_on_slices(void **state)
+{
+    static const uint64_t slices[] = { 1, 99, 100, 101, 7, 250, 1000, 12345 };
+    static const uint8_t spin[] = { 0xfa, 0xeb, 0xfe }; /* CLI; JMP */
+    teardown(state);
+    bench_describe(&description, spin, sizeof spin);
+    description.quantum = 100;
+    machine = bench_machine(&description);
+    uint64_t count = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        uint64_t slice = slices[i % ARRAY_SIZE(slices)];
+        bench_run(machine, slice);
+        count += slice;
+        assert_int_equal(machine->s.quantum_left, count % 100 ? 100 - count % 100 : 0);
+    }
+}
+
 /* What of IA32_APIC_BASE the model decides; CPUID shows no APIC while it is off. */
 static void apic_base_by_model(void **state)
 {
@@ -145,6 +163,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(queued_nmis, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_for_rsm, setup, teardown),
         cmocka_unit_test_setup_teardown(init_resets_the_apic, setup, teardown),
+        cmocka_unit_test_setup_teardown(turns_do_not_depend_on_slices, setup, teardown),
         cmocka_unit_test_setup_teardown(apic_base_by_model, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
