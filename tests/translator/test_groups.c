@@ -56,6 +56,11 @@ static const struct shape shapes[] = {
     SHAPE("other uses of the scratch register", "\x8b\x07\x41\xba\x08\x00\x00\x00\x4e\x8b\x14\x17\x8b\x4f\x04\xeb\xef"),
     /* x: mov eax, gs:[16]; swapgs; add eax, gs:[24]; jmp x */
     SHAPE("SWAPGS", "\x65\x8b\x04\x25\x10\x00\x00\x00\x0f\x01\xf8\x65\x03\x04\x25\x18\x00\x00\x00\xeb\xeb"),
+    /* lea rdx, y; jmp rdx; x: movd xmm2, eax; paddd xmm0, xmm2; inc eax; lea rdx, y; jmp rdx;
+     * y: test al, 1; jnz x; movd xmm1, eax; jmp x */
+    SHAPE("a way back before vectors are loaded",
+          "\x48\x8d\x15\x15\x00\x00\x00\xff\xe2\x66\x0f\x6e\xd0\x66\x0f\xfe\xc2\xff\xc0"
+          "\x48\x8d\x15\x02\x00\x00\x00\xff\xe2\xa8\x01\x75\xe9\x66\x0f\x6e\xc8\xeb\xe3"),
     /* x: mov eax, [rdi]; btc dword [rsi], 1; mov [rdi + 4], eax; jmp x: writable by turns */
     SHAPE("rights that change", "\x8b\x07\x0f\xba\x3e\x01\x89\x47\x04\xeb\xf5"),
     /* x: mov eax, [rdi]; mov ecx, 1; mov rbx, rdi; mov rdi, rsi; xor al, al;
