@@ -9,7 +9,7 @@ guest=(-m 16 -bios "$BUILD/tests/guest/strings.rom" -device isa-debug-exit,iobas
 expect 33 "$GROUNDHOG" run "${guest[@]}" -d in_asm,out_asm -D "$WORK/both" </dev/null
 has "$WORK/both" "block f00a8 (64-bit, supervisor): 1 instructions, 5 bytes become"
 has "$WORK/both" "  f00a8: call 0xf106b"
-has "$WORK/both" "qword [tlb0.write_tag+r10]"
+has "$WORK/both" "qword [tlb0.write_tag+r10*4]"
 has "$WORK/both" "jmp leave"
 grep -q "undefined" "$WORK/both" && fail "host code that is no instruction"
 expect 33 "$GROUNDHOG" run "${guest[@]}" -d in_asm -D "$WORK/guest" </dev/null

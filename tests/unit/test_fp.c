@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "cpu/fp.h"
+#include "cpu/fp_fused.h"
 #include "util/bits.h"
 
 #define NEAREST FCW_DEFAULT
@@ -204,7 +205,7 @@ static void test_exact_transcendentals(void **state)
 static void test_transcendental_ends(void **state)
 {
     (void)state;
-    struct x87_register r, eight = integer(8), five_fourths = value(0x3fff, 0xa000000000000000);
+    struct x87_register r, eight = integer(8), two = integer(2), five_fourths = value(0x3fff, 0xa000000000000000);
     for (unsigned n = 0; n < 8; n++) {
         unsigned rounding = n & 3;
         uint16_t sign = n & 4 ? 0x8000 : 0, control = (uint16_t)(NEAREST | rounding << FCW_RC_SHIFT);
@@ -217,6 +218,9 @@ static void test_transcendental_ends(void **state)
         assert_int_equal(status & ~FSW_C1, FP_OE | FP_PE);
         same(&r, (0x8000 - 24576) | sign, (3ull << 62) - !(status & FSW_C1));
         assert_int_equal(!!(status & FSW_C1), away && rounding != 0); /* 3 * 2^62 - 0.75 */
+        struct x87_register large = value(0x7ffe | sign, 1ull << 63); /* not beyond */
+        assert_int_equal(fp_x87_yl2x(&r, &two, &large, control), 0);
+        same(&r, 0x7ffe | sign, 1ull << 63);
         /* 8 * 0.3219 = 2.575 of the smallest numbers */
         assert_int_equal(fp_x87_yl2x(&r, &five_fourths, &least, control),
                          FP_DE | FP_UE | FP_PE | (away ? FSW_C1 : 0));
@@ -467,6 +471,25 @@ static void test_tiny_conversions(void **state)
     assert_int_equal(fp_cvtpd2ps(&d, &s, masks & ~of), FP_OE | FP_PE);
 }
 
+/* Each half is a single. */
+static void test_halves(void **state)
+{
+    (void)state;
+    for (uint32_t v = 0; v < 0x10000; v++) {
+        uint32_t flags = 0, magnitude = v & 0x7fff, exponent = magnitude >> 10, fraction = v & 0x3ff;
+        uint32_t sign = (v & 0x8000) << 16, want = fraction << 13 | (exponent + 112) << 23;
+        bool nan = magnitude > 0x7c00;
+        if (exponent == 31) {
+            want = 0x7f800000 | fraction << 13 | (nan ? 0x400000 : 0);
+        } else if (exponent == 0) {
+            float small = (float)fraction / 16777216; /* of 2^-24 */
+            memcpy(&want, &small, sizeof want);
+        }
+        assert_int_equal(fp_from_half((uint16_t)v, &flags), sign | want);
+        assert_int_equal(flags, nan && !(fraction & 0x200) ? FP_IE : 0);
+    }
+}
+
 static void test_vector_compare(void **state)
 {
     (void)state;
@@ -489,13 +512,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transcendental_values), cmocka_unit_test(test_exact_transcendentals),
-        cmocka_unit_test(test_transcendental_ends), cmocka_unit_test(test_angles_out_of_range), cmocka_unit_test(test_tiny_angles),
+        cmocka_unit_test(test_transcendental_ends), cmocka_unit_test(test_angles_out_of_range),
+        cmocka_unit_test(test_tiny_angles),
         cmocka_unit_test(test_loads), cmocka_unit_test(test_stores),
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_compare),
         cmocka_unit_test(test_remainder), cmocka_unit_test(test_extract),
         cmocka_unit_test(test_vector_flags), cmocka_unit_test(test_vector_denormals),
         cmocka_unit_test(test_conversions), cmocka_unit_test(test_tiny_conversions),
-        cmocka_unit_test(test_vector_compare),
+        cmocka_unit_test(test_vector_compare), cmocka_unit_test(test_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

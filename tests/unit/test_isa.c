@@ -43,6 +43,20 @@ static void fill(struct cpu_bench *b, unsigned n, uint64_t value)
         store64(b->cpu->s.vector[n] + 8 * i, value);
 }
 
+/* MOV DR6 and DR7 take 32 bits, the addresses all. */
+static void debug_registers_have_32_bits(void **state)
+{
+    struct cpu_bench *b = *state;
+    bench_long(b, 0);
+    for (unsigned number = 0; number < 8; number++) {
+        char mov[] = { 0x0f, 0x23, (char)(0xc0 | number << 3) }; /* mov drN, rax */
+        b->cpu->s.gpr[RAX] = 1ull << (32 + number);
+        assert_int_equal(run(b, mov, 3), number < 4 ? NO_FAULT : VECTOR_GP);
+        b->cpu->s.gpr[RAX] = 0;
+        assert_int_equal(run(b, mov, 3), NO_FAULT);
+    }
+}
+
 /* AES's S-box is an affine map of the inverse (FIPS 197, section 5.1.1). */
 static void galois_makes_the_s_box(void **state)
 {
@@ -423,7 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(crc32_of_every_byte), BENCH_TEST(random_numbers), BENCH_TEST(immediates_are_extended),
-        BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
+        BENCH_TEST(debug_registers_have_32_bits), BENCH_TEST(galois_makes_the_s_box), BENCH_TEST(galois_multiplies),
         BENCH_TEST(direct_stores), BENCH_TEST(sha_wants_alignment_of_intels),
         BENCH_TEST(xsaves_is_privileged), BENCH_TEST(privileged_instructions_are),
         BENCH_TEST(vendors_decode_differently),

@@ -150,6 +150,11 @@ static void real_mode_keeps_the_limit(void **state)
     assert_int_equal(load(b, DS, 0x123), 0);
     assert_int_equal(b->cpu->s.seg[DS].base, 0x1230);
     assert_int_equal(memory_read32(b->cpu, DS, 0x100000, &value), 0);
+    /* Real mode knows no null: a segment that was has the ordinary limit then. */
+    b->cpu->s.seg[ES] = (struct segment){ .limit = 0x123 };
+    assert_int_equal(load(b, ES, 0), 0);
+    assert_int_equal(b->cpu->s.seg[ES].limit, 0xffff);
+    assert_int_equal(memory_read32(b->cpu, ES, 0xfffc, &value), 0);
 }
 
 /* Far transfers */

@@ -218,6 +218,25 @@ static void call_gates_by_target(void **state)
     }
 }
 
+/* The stack need not be aligned: a call to the same privilege pushes where RSP is. */
+static void gates_push_where_rsp_is(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    prepare(b);
+    bench_descriptor(b, GATE_TARGET, 0, 0xfffff, RIGHTS_CODE64 | SEGMENT_G);
+    put_target(b, 0xec, GATE_TARGET);
+    put_operation(b, OP_CALL, TARGET);
+    for (unsigned odd = 1; odd < 8; odd++) {
+        enter(b, 0);
+        b->cpu->s.gpr[RSP] = 0x6000 + odd;
+        bench_run(b, 1);
+        assert_int_equal(vector_seen(b), NONE);
+        assert_int_equal(b->cpu->s.gpr[RSP], 0x6000 + odd - 16);
+        assert_int_equal(bench_get(b, 0x6000 + odd - 16, 8), 0x8002);
+    }
+}
+
 static void interrupt_gates_by_target(void **state)
 {
     struct cpu_bench *b = *state;
@@ -420,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(transfers_by_descriptor),
         BENCH_TEST(call_gates_by_target),
+        BENCH_TEST(gates_push_where_rsp_is),
         BENCH_TEST(interrupt_gates_by_target),
         BENCH_TEST(interrupts_by_gate),
         BENCH_TEST(null_stack_segments_of_iret),
