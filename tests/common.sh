@@ -68,3 +68,14 @@ record_and_replay() {
     cmp "$WORK/out" "$WORK/$name.out" || fail "the replay's console output differs"
     has "$WORK/err" "digests equal"
 }
+
+# add_libraries DIRECTORY: what is in it goes into `files`, for ci/initramfs.sh, to where
+# programs look for their loader and libraries.
+add_libraries() {
+    local file directory
+    for file in "$1"/*; do
+        directory=lib
+        case $file in */ld-linux*) directory=lib64 ;; esac
+        files+=("$directory/${file##*/}=$file")
+    done
+}

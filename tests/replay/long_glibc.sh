@@ -43,11 +43,7 @@ echo "export programs=/glibc tmp=/tmp; mkdir -p /dev/shm /dev/pts
     mount -t devpts devpts /dev/pts; . /tests" >"$WORK/run"
 files=("run=$WORK/run" "tests=$WORK/tests")
 while read -r name; do files+=("glibc/$name=build/glibc/bin/$name"); done <"$WORK/passed"
-for file in build/glibc/lib/*; do
-    directory=lib
-    case $file in */ld-linux*) directory=lib64 ;; esac
-    files+=("$directory/${file##*/}=$file")
-done
+add_libraries build/glibc/lib
 ci/initramfs.sh "$WORK/initrd.cpio" "${files[@]}" || fail "cannot make the initramfs"
 
 # What RCPPS gives is ours, which takes libmvec's asinh to 2 ulp where the test, made

@@ -17,11 +17,7 @@ echo GMP-END
 END
 files=("run=$WORK/run")
 for file in build/gmp/bin/*; do files+=("gmp/${file##*/}=$file"); done
-for file in build/gmp/lib/*; do
-    directory=lib
-    case $file in */ld-linux*) directory=lib64 ;; esac
-    files+=("$directory/${file##*/}=$file")
-done
+add_libraries build/gmp/lib
 ci/initramfs.sh "$WORK/initrd.cpio" "${files[@]}" || fail "cannot make the initramfs"
 
 for file in build/gmp/bin/*; do echo "TEST ${file##*/} exit 0"; done >"$WORK/expected"
