@@ -108,19 +108,19 @@ static uint64_t pack(bool negative, int exponent, wide m, const struct format *f
         }
         return ((uint64_t)(exponent - lowest) << f->fraction) + kept;
     }
-    bool tiny = exponent + carry < lowest, masked = mxcsr & MXCSR_UM;
-    if (tiny && !masked)
+    bool tiny = exponent + carry < lowest;
+    if (tiny && !(mxcsr & MXCSR_UM)) { /* no result; inexact with an unbounded exponent? */
         *flags |= FP_UE | (inexact ? FP_PE : 0);
-    if (tiny && masked && mxcsr & MXCSR_FTZ) {
+        return 0;
+    }
+    if (tiny && mxcsr & MXCSR_FTZ) {
         *flags |= FP_UE | FP_PE;
         return 0;
     }
     kept = round_off(shift_sticky(m, (unsigned)(lowest - exponent)), shift, negative, rounding,
                      &inexact);
-    if (inexact && masked)
+    if (inexact)
         *flags |= FP_PE | (tiny ? FP_UE : 0);
-    else if (inexact)
-        *flags |= FP_PE;
     return kept;
 }
 

@@ -196,7 +196,7 @@ def unit_tests():
     for path in sorted(glob.glob(f"{TREE}/tests/unit/test_*.c")):
         name = os.path.basename(path)[5:-2]
         with open(path) as stream:
-            about_cpu = re.search(r'#include "(cpu/|cpu_bench|execute)', stream.read())
+            about_cpu = re.search(r'#include "(cpu/|cpu_bench|execute|frames)', stream.read())
         (of_cpu if about_cpu and name not in SLOW_UNITS else rest).append(name)
     return of_cpu, rest
 
