@@ -60,14 +60,16 @@ static inline struct frame frame_wanted(const struct transfer_case *c)
     return frame;
 }
 
-/* The segment is what its descriptor says, which has its accessed bit set. */
+/* The segment is what its descriptor says, which has its accessed bit set; a null one has
+ * nothing but the privilege of 64-bit stacks. */
 static inline bool is_loaded(const struct cpu_bench *b, unsigned seg)
 {
     const struct segment *segment = &b->cpu->s.seg[seg];
     struct segment want;
 
     if (segment->selector < 4)
-        return true;
+        return !segment->base && !segment->limit
+               && segment->attributes == segment->selector << SEGMENT_DPL_SHIFT;
     descriptor_unpack(bench_get(b, GDT + (segment->selector & 0xfff8), 8), segment->selector, &want);
     return want.attributes & SEGMENT_ACCESSED && want.attributes == segment->attributes
            && want.base == segment->base && want.limit == segment->limit;

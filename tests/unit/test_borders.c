@@ -135,7 +135,7 @@ static void put_way(struct cpu_bench *b, enum way way, uint32_t offset)
 
 static void targets_by_limit(void **state)
 {
-    static const uint32_t limits[] = { 0xcfff, 0xfffe, 0x1cfff };
+    static const uint32_t limits[] = { 0xcfff, 0xfffe, 0x1cfff, 0x5a5a5fff, 0xa5a5afff };
     struct cpu_bench *b = *state;
 
     for (unsigned n = 0; n < WAYS * 2 * ARRAY_SIZE(limits); n++) {
@@ -143,7 +143,9 @@ static void targets_by_limit(void **state)
         unsigned beyond = n / WAYS & 1, dpl = privilege_behind(way);
         uint32_t limit = limits[n / WAYS / 2];
         enter(b, false, privilege_before(way));
-        bench_descriptor(b, TARGET, 0, limit, 0x9b | SEGMENT_DB | dpl << 5);
+        bool pages = limit > 0xfffff;
+        bench_descriptor(b, TARGET, 0, pages ? limit >> 12 : limit,
+                         0x9b | SEGMENT_DB | dpl << 5 | (pages ? SEGMENT_G : 0));
         put_way(b, way, limit + beyond);
         if (way == INTERRUPT)
             cpu_deliver_interrupt(b->cpu, 0x40);
