@@ -39,13 +39,13 @@ static void return_flags(struct cpu *cpu, const struct far_return *r)
 {
     uint64_t mask = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT;
 
-    if (r->bytes > 2)
+    if (r->bytes != 2)
         mask |= FLAG_AC | FLAG_ID | FLAG_RF;
     if (cpu->s.cpl <= cpu_iopl(cpu))
         mask |= FLAG_IF;
     if (cpu->s.cpl == 0) {
         mask |= FLAG_IOPL;
-        if (r->bytes > 2)
+        if (r->bytes != 2)
             mask |= FLAG_VIF | FLAG_VIP;
     }
     uint64_t kept = cpu->s.rflags & ~mask & ~FLAG_RF;

@@ -303,6 +303,10 @@ static void null_stack_segments_of_iret(void **state)
         bench_run(b, 1);
         struct outcome want = wide && to != 3 && rpl == to ? success(to) : fault(VECTOR_GP, 0);
         check(b, &want, "iret with a null SS", cpl, rpl, wide);
+        if (want.vector == NONE) {
+            assert_int_equal(b->cpu->s.seg[SS].selector, rpl);
+            assert_true(is_loaded(b, SS));
+        }
     }
 }
 

@@ -176,6 +176,108 @@ static void pvi_gives_cli_and_sti_the_virtual_flag(void **state)
     assert_int_equal(bench_get(b, s->gpr[RSP] + 4, 4), 0x8002);
 }
 
+/* IRET, POPF and PUSHF of a program: which flags they move, by IOPL and size, and when
+ * they are forbidden. (SDM vol. 2, IRET, POPF, PUSHF) */
+static void flags_by_iopl(void **state)
+{
+    struct cpu_bench *b = *state;
+    static const char *const codes[] = { "\xcf", "\x9d", "\x9c" }; /* IRET, POPF, PUSHF */
+
+    for (unsigned n = 0; n < 3 * 1024; n++) {
+        unsigned way = n % 3, iopl = n / 3 & 3, size = n / 12 & 1 ? 4 : 2, bits = n / 24;
+        bool vme = bits & 1;
+        const uint64_t plain = FLAGS_ARITHMETIC | FLAG_DF | FLAG_NT;
+        uint64_t old = (bits & 2 ? FLAG_IF : 0) | (bits & 4 ? FLAG_VIF : 0) | (bits & 4 ? plain : 0);
+        uint64_t new = FLAG_1 | (bits & 8 ? FLAG_IF : 0) | (bits & 16 ? FLAG_IOPL : 0)
+                       | (bits & 32 ? FLAG_TF : 0) | (bits & 64 ? plain : 0)
+                       | (bits & 2 ? FLAG_AC | FLAG_ID : 0);
+        if (bits & 8 && !(bits & 4) && way < 2)
+            old |= FLAG_VIP; /* without VIF: both would stop the program before */
+        struct cpu_state *s = prepare(b, size == 4 ? "\x66" : "", size == 4, old | iopl << 12);
+        bench_code(b, size == 4 ? 0x8001 : 0x8000, codes[way], 1);
+        s->cr4 = vme ? CR4_VME : 0;
+        s->gpr[RSP] = 0x5ff0;
+        bench_put(b, 0x5fe8, 0, 8);
+        bench_put(b, 0x5ff0, way ? new : 0x4321, size);
+        bench_put(b, 0x5ff0 + size, 0, size);
+        bench_put(b, 0x5ff0 + 2 * size, new, size);
+        cpu_restored(b->cpu);
+        uint64_t before = s->rflags;
+        bench_run(b, 1);
+        bool virtual = iopl < 3 && vme && size == 2;
+        bool stops = way < 2 && (new & FLAG_TF || (new & FLAG_IF && before & FLAG_VIP));
+        if ((iopl < 3 && !virtual) || (virtual && stops)) {
+            assert_int_equal(s->gpr[RIP], 0x9000);
+            assert_int_equal(bench_get(b, s->gpr[RSP] + 12, 4), before | FLAG_RF);
+            continue;
+        }
+        if (way == 2) {
+            uint64_t image = before & 0xfcffff & (size == 4 ? ~0ull : 0xffff);
+            if (virtual)
+                image = (image & ~FLAG_IF) | FLAG_IOPL | (before & FLAG_VIF ? FLAG_IF : 0);
+            assert_int_equal(bench_get(b, 0x5ff0 - size, size), image);
+            assert_int_equal(s->rflags, before);
+            continue;
+        }
+        uint64_t may = plain | FLAG_TF | (virtual ? 0 : FLAG_IF) | (size == 4 ? FLAG_AC | FLAG_ID : 0);
+        uint64_t want = (before & ~may) | (new & may);
+        if (virtual)
+            want = (want & ~FLAG_VIF) | (new & FLAG_IF ? FLAG_VIF : 0);
+        assert_int_equal(s->rflags, want);
+        assert_int_equal(s->gpr[RIP], way == 0 ? 0x4321 : 0x8000 + size / 2);
+        assert_int_equal(s->gpr[RSP], 0x5ff0 + (way == 0 ? 3 * size : size));
+    }
+}
+
+/* IRET of 32 bits at privilege 0 with VM in its flags: all of the frame. Otherwise VM is
+ * no flag of it. */
+static void iret_enters_with_the_whole_frame(void **state)
+{
+    static const uint32_t offsets[] = { 0x4321, 0xffff, 0x10000, 0x10001, 0x80004321 };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(offsets) * 3; n++) {
+        uint32_t offset = offsets[n % ARRAY_SIZE(offsets)];
+        unsigned kind = n / ARRAY_SIZE(offsets); /* privilege 0, 3, or 0 with 16 bits */
+        uint32_t all = 0xffffffff & ~(FLAG_TF | FLAG_NT);
+        unsigned size = kind == 2 ? 2 : 4, cs = kind == 0 ? 0x1111 : kind == 1 ? CODE3 : CODE0;
+        uint32_t frame[] = { offset, cs, all, 0x87654321, 0x2222, 0x3333, 0x4444, 0x5555, 0x6666 };
+        bench_protected(b, kind == 1 ? 3 : 0);
+        bench_gate(b, VECTOR_GP, CODE0, 0x9000, 0x8e);
+        s->gpr[RSP] = 0x5800;
+        s->rflags = FLAG_1;
+        for (unsigned i = 0; i < ARRAY_SIZE(frame); i++)
+            bench_put(b, 0x5800 + size * i, frame[i], size);
+        bench_code(b, 0x8000, kind == 2 ? "\x66\xcf" : "\xcf", 2);
+        cpu_restored(b->cpu);
+        bench_run(b, 1);
+        if (kind) {
+            assert_int_equal(s->gpr[RIP], size == 4 ? offset : offset & 0xffff);
+            assert_false(s->rflags & FLAG_VM);
+            assert_int_equal(s->gpr[RSP], 0x5800 + 3 * size);
+            continue;
+        }
+        if (offset > 0xffff) {
+            assert_int_equal(s->gpr[RIP], 0x9000);
+            assert_int_equal(bench_get(b, s->gpr[RSP], 4), 0);
+            assert_int_equal(s->gpr[RSP], 0x5800 - 16);
+            continue;
+        }
+        assert_int_equal(s->gpr[RIP], offset);
+        assert_int_equal(s->gpr[RSP], 0x87654321);
+        assert_int_equal(s->rflags, all & 0x3f7fd7);
+        assert_int_equal(s->cpl, 3);
+        static const uint8_t order[] = { CS, SS, ES, DS, FS, GS };
+        for (unsigned i = 0; i < SEGMENT_COUNT; i++) {
+            assert_int_equal(s->seg[order[i]].selector, 0x1111 * (i + 1));
+            assert_int_equal(s->seg[order[i]].base, 0x11110 * (i + 1));
+            assert_int_equal(s->seg[order[i]].limit, 0xffff);
+            assert_int_equal(s->seg[order[i]].attributes, 0xf3);
+        }
+    }
+}
+
 /* Alignment */
 
 struct access {
@@ -313,6 +415,8 @@ int main(void)
         BENCH_TEST(int3_is_never_redirected),
         BENCH_TEST(iret_loads_vif),
         BENCH_TEST(iret_may_not_enable_what_waits_nor_step),
+        BENCH_TEST(flags_by_iopl),
+        BENCH_TEST(iret_enters_with_the_whole_frame),
         BENCH_TEST(both_virtual_flags_stop_the_program),
         BENCH_TEST(pvi_gives_cli_and_sti_the_virtual_flag),
         BENCH_TEST(misaligned_accesses_of_programs_are_faults),
