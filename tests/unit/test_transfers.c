@@ -360,6 +360,46 @@ static void outer_stacks_by_descriptor(void **state)
     }
 }
 
+/* What a return leaves in ESP: a stack of 16 bits gets SP, and keeps the upper half of
+ * the inner one. RETF n releases from both. */
+static void outer_stacks_by_size(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    bench_protected(b, 0);
+    put_segments(b);
+    for (unsigned n = 0; n < 3 * 2 * 2 * 2; n++) {
+        static const char *const codes[] = { "\xcb", "\xca\x06\x01", "\xcf" };
+        unsigned way = n % 3, release = way == 1 ? 0x106 : 0;
+        bool big = n / 3 & 1, word = n / 6 & 1, wraps = n / 12;
+        unsigned bytes = word ? 2 : 4, at = 0x16000;
+        uint32_t esp = wraps ? 0x5432ff00 : 0x54325800;
+        uint32_t frame[] = { PLACE, CODE_OF(3) | 3, FLAG_1, esp, TARGET | 3 };
+        bench_descriptor(b, TARGET, 0, 0xfffff, 0xf3 | SEGMENT_G | (big ? SEGMENT_DB : 0));
+        enter(b, 0);
+        s->gpr[RSP] = at;
+        for (unsigned i = 0; i < ARRAY_SIZE(frame); i++) {
+            if (i == 2 && way != 2)
+                continue;
+            if (i == 3)
+                at += release;
+            bench_put(b, at, frame[i], bytes);
+            at += bytes;
+        }
+        bench_code(b, 0x8000, "\x66", 1);
+        bench_code(b, word ? 0x8001 : 0x8000, codes[way], way == 1 ? 3 : 1);
+        bench_run(b, 1);
+        assert_int_equal(s->gpr[RIP], PLACE);
+        assert_int_equal(s->seg[SS].selector, TARGET | 3);
+        uint32_t popped = word ? esp & 0xffff : esp;
+        if (big)
+            assert_int_equal(s->gpr[RSP], popped + release);
+        else
+            assert_int_equal(s->gpr[RSP], 0x10000 | ((popped + release) & 0xffff));
+    }
+}
+
 /* Loads of segment registers: MOV to SS, DS, ES, FS, GS. */
 static struct outcome want_load(unsigned seg, unsigned rights, unsigned rpl, unsigned cpl)
 {
@@ -461,6 +501,7 @@ int main(void)
         BENCH_TEST(interrupts_by_gate),
         BENCH_TEST(inner_stacks_by_descriptor),
         BENCH_TEST(outer_stacks_by_descriptor),
+        BENCH_TEST(outer_stacks_by_size),
         BENCH_TEST(loads_by_descriptor),
         BENCH_TEST(queries_by_descriptor),
     };
