@@ -151,10 +151,6 @@ static struct candidate candidate_of(const struct opcode_row *row, bool amd)
     if (row->modrm & MODRM_FIX_RM)
         c.modrm_mask |= 7;
     c.modrm_value |= row->modrm & c.modrm_mask & 0x3f;
-    bool byte = row->attributes & BYTE_OP, wide = row->attributes & (DEFAULT64 | FORCE64);
-    c.bytes[0] = byte ? 1 : wide ? 8 : 4;
-    c.bytes[1] = byte ? 1 : 8;
-    c.attributes = (uint8_t)(row->attributes | (row->attributes & SETS_RIP ? ENDS_BLOCK : 0));
     return c;
 }
 
@@ -614,153 +610,6 @@ finish(const struct decoder *decoder, struct parse *parse, bool short_of_bytes, 
     return DECODE_OK;
 }
 
-/* decode_plain's instruction: where it is, and what was read of it. */
-struct plain {
-    const uint8_t *at; /* the next byte */
-    unsigned rex, map, opcode, modrm;
-};
-
-/* Prefix and opcode; false if they are not of the kind. */
-static ALWAYS_INLINE bool plain_opcode(struct plain *p)
-{
-    p->opcode = *p->at++;
-    p->rex = 0;
-    p->map = MAP_ONE;
-    if (byte_class[p->opcode] == BYTE_REX) {
-        p->rex = p->opcode;
-        p->opcode = *p->at++;
-    }
-    if (p->opcode != 0x0f)
-        return byte_class[p->opcode] == BYTE_OPCODE_ONE;
-    p->opcode = *p->at++;
-    p->map = MAP_TWO;
-    bool control = (p->opcode & 0xfc) == 0x20; /* is_control_move */
-    return p->opcode != 0x38 && p->opcode != 0x3a && !control;
-}
-
-/* The first row that fits, plus 1, or 0; *flags are those of all that were tried. */
-static ALWAYS_INLINE unsigned plain_row(const struct decoder *decoder, const struct plain *p, unsigned *flags)
-{
-    unsigned form = p->modrm >= 0xc0 ? p->modrm | MOD_REGISTER : p->modrm;
-    unsigned link = decoder->first[p->map][p->opcode];
-    *flags = 0;
-    for (const struct candidate *candidate; link; link = candidate->next) {
-        candidate = &decoder->candidates[link - 1];
-        if (!(candidate->situations >> 4 & 1))
-            continue;
-        *flags |= candidate->flags;
-        if ((form & candidate->modrm_mask) == candidate->modrm_value)
-            break;
-    }
-    return link;
-}
-
-/* The operand in memory, which ModRM says there is. */
-static ALWAYS_INLINE void plain_memory(struct plain *p, struct insn *insn)
-{
-    unsigned mod = p->modrm >> 6, rm = p->modrm & 7, base = rm | (p->rex & 1) << 3;
-    int32_t disp;
-    if (rm == 4) {
-        unsigned sib = *p->at++, index = (sib >> 3 & 7) | (p->rex & 2) << 2;
-        rm = sib & 7;
-        base = rm | (p->rex & 1) << 3;
-        insn->index = (uint8_t)(index == RSP ? REGISTER_ZERO : index);
-        insn->vector_index = (uint8_t)index;
-        insn->scale = (uint8_t)(sib >> 6);
-        if (rm == 5 && mod == 0)
-            base = REGISTER_ZERO;
-    } else if (rm == 5 && mod == 0) {
-        base = RIP;
-    }
-    insn->base = (uint8_t)base;
-    if (base == RSP || base == RBP)
-        insn->segment = SS;
-    if (mod == 1) {
-        insn->disp = (int8_t)*p->at++;
-    } else if (mod == 2 || base >= RIP) { /* the other one is REGISTER_ZERO */
-        memcpy(&disp, p->at, 4);
-        insn->disp = disp;
-        p->at += 4;
-    }
-}
-
-static ALWAYS_INLINE unsigned plain_byte_register(const struct plain *p, unsigned number)
-{
-    return !p->rex && number >= 4 ? (number - 4) * 8 + 1 : number * 8;
-}
-
-static ALWAYS_INLINE void plain_immediate(struct plain *p, unsigned kind, struct insn *insn)
-{
-    int32_t value;
-    if (kind == IMMEDIATE_BYTE) {
-        insn->imm = (uint64_t)(int8_t)*p->at++;
-    } else if (kind == IMMEDIATE_Z) {
-        memcpy(&value, p->at, 4);
-        insn->imm = (uint64_t)(int64_t)value;
-        p->at += 4;
-    }
-}
-
-/* ModRM's operands, or the opcode's. */
-static ALWAYS_INLINE void plain_operands(struct plain *p, unsigned flags, bool memory, struct insn *insn)
-{
-    unsigned reg = (p->modrm >> 3 & 7) | (p->rex & 4) << 1;
-    unsigned rm = ((flags & HAS_MODRM ? p->modrm : p->opcode) & 7) | (p->rex & 1) << 3;
-    if (flags & HAS_MODRM) {
-        p->at++;
-        if (memory) {
-            insn->segment = DS;
-            plain_memory(p, insn);
-        }
-        insn->reg = (uint8_t)(flags & BYTE_REG ? plain_byte_register(p, reg) : reg);
-        insn->rm = (uint8_t)(flags & BYTE_RM && !memory ? plain_byte_register(p, rm) : rm);
-    } else if (flags & IN_OPCODE) {
-        insn->rm = (uint8_t)(flags & BYTE_OPCODE ? plain_byte_register(p, rm) : rm);
-    }
-}
-
-/* An instruction of 64-bit code with no prefix but REX, in the first two maps, whose
- * operands are of the common kinds: false if it is something else. There are bytes enough.
- * Nearly all code is such, and so it is worth a way of its own. */
-static bool decode_plain(const struct decoder *decoder, const uint8_t *bytes, unsigned start,
-                         struct insn *insn)
-{
-    struct plain p = { .at = bytes };
-    unsigned flags;
-    if (!plain_opcode(&p))
-        return false;
-    p.modrm = *p.at;
-    unsigned link = plain_row(decoder, &p, &flags);
-    if (!link)
-        return false;
-    const struct candidate *candidate = &decoder->candidates[link - 1];
-    const struct opcode_row *row = &opcode_rows[link - 1];
-    if (candidate->immediate == IMMEDIATE_OTHER || (candidate->flags ^ flags) & HAS_MODRM)
-        return false;
-    flags = candidate->flags;
-    if (!(flags & HAS_MODRM))
-        p.modrm = 0;
-    bool memory = flags & HAS_MODRM && p.modrm < 0xc0;
-    unsigned width = candidate->bytes[p.rex >> 3 & 1];
-    insn_handler *handler = row->handler[memory][__builtin_ctz(width)];
-    if (!handler)
-        return false;
-    *insn = (struct insn){
-        .handler = handler, .row = (uint16_t)(link - 1), .base = REGISTER_ZERO, .index = REGISTER_ZERO,
-        .seg = SEGMENT_FLAT, .segment = flags & ON_STACK ? SS : DS, .operand_bytes = (uint8_t)width,
-        .prefixes = p.rex ? PREFIX_REX : 0, .code_bytes = 8, .modrm = (uint8_t)p.modrm,
-        .attributes = candidate->attributes, .rex = (uint8_t)p.rex, .opcode = (uint8_t)p.opcode,
-    };
-    plain_operands(&p, flags, memory, insn);
-    plain_immediate(&p, candidate->immediate, insn);
-    unsigned length = (unsigned)(p.at - bytes);
-    insn->length = (uint8_t)length;
-    insn->end = (uint16_t)(start + length);
-    if (insn->base == RIP)
-        insn->disp += insn->end;
-    return true;
-}
-
 enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, const uint8_t *bytes,
                           unsigned available, unsigned start, struct insn *insn)
 {
@@ -769,8 +618,6 @@ enum decode_result decode(const struct decoder *decoder, unsigned code_bytes, co
         memset(few, 0, sizeof few);
         memcpy(few, bytes, available);
         bytes = few;
-    } else if (code_bytes == 8 && decode_plain(decoder, bytes, start, insn)) {
-        return DECODE_OK;
     }
     struct parse parse = {
         .cursor = { bytes, available < INSN_BYTES_MAXIMUM ? available : INSN_BYTES_MAXIMUM, 0 },

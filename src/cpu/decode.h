@@ -22,10 +22,7 @@ struct candidate {
     uint16_t modrm_mask, modrm_value;
     uint8_t situations;   /* of prefix and mode */
     uint8_t flags, immediate;
-    /* In 64-bit code without prefixes but REX: */
-    uint8_t attributes;   /* insn->attributes */
-    uint8_t bytes[2];     /* insn->operand_bytes, by REX.W */
-    uint8_t pad[4];
+    uint8_t pad[7];
 };
 
 /* Index over the opcode table for one CPU model: rows of absent features are

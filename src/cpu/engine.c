@@ -10,6 +10,7 @@
 #include "cpu/exceptions.h"
 #include "cpu/flags.h"
 #include "cpu/memory.h"
+#include "cpu/recall.h"
 #include "util/assert.h"
 
 #define ARENA_BYTES (48u << 20)
@@ -82,15 +83,17 @@ struct engine *engine_create(struct physmem *memory, const struct cpu_model *mod
     engine->tables = calloc(pages, sizeof *engine->tables);
     engine->writers = calloc(pages, sizeof *engine->writers);
     engine->arena = aligned_alloc(HUGE_BYTES, ARENA_BYTES);
+    engine->recall = aligned_alloc(sizeof(struct recalled), sizeof *engine->recall);
     engine->none.key = BLOCK_KEY_NONE;
     engine->block_limit = BLOCK_INSNS_MAXIMUM;
     if (!engine->buckets || !engine->page_blocks || !engine->page_lines || !engine->tables
-        || !engine->writers || !engine->arena) {
+        || !engine->writers || !engine->arena || !engine->recall) {
         engine_destroy(engine);
         return NULL;
     }
     madvise(engine->arena, ARENA_BYTES, MADV_HUGEPAGE);
     decoder_init(&engine->decoder, model);
+    recall_init(engine->recall);
     memory->listener = (struct physmem_listener){
         engine, table_written, code_written, page_flagged, remapped, cleaned,
     };
@@ -107,6 +110,7 @@ void engine_destroy(struct engine *engine)
     free(engine->tables);
     free(engine->writers);
     free(engine->arena);
+    free(engine->recall);
     free(engine);
 }
 
@@ -183,7 +187,9 @@ static void decode_inside(struct engine *engine, struct block *block, uint32_t p
     struct insn *insn = block->insns;
     while (count < limit && at < available) {
         __builtin_prefetch(insn + 8, 1);
-        if (decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
+        if (code_bytes == 8 && available - at >= RECALL_BYTES)
+            recall_decode(engine->recall, &engine->decoder, bytes + at, at, insn);
+        else if (decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
             break;
         count++;
         at = insn->end;

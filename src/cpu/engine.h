@@ -77,6 +77,7 @@ struct engine {
     struct engine_translator translator; /* context NULL: none */
     struct physmem *memory;
     struct decoder decoder;
+    struct recall *recall;      /* what was decoded before (recall.h) */
     struct cpu *cpus[ENGINE_CPUS_MAXIMUM];
     unsigned cpu_count;
     struct block **buckets;     /* hash table */
