@@ -249,6 +249,131 @@ static void local_tables_are_checked(void **state)
     }
 }
 
+static const uint8_t handled[] = { VECTOR_TS, VECTOR_NP, VECTOR_SS, VECTOR_GP };
+
+/* A task for each of the vectors above, which begins at C000h + 100h * vector. */
+static void put_handlers(struct cpu_bench *b)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(handled); i++) {
+        uint32_t tss = 0x3600 + 0x80 * i;
+        bench_gate(b, handled[i], HANDLER_TASK + 8 * i, 0, 0x85);
+        bench_descriptor(b, HANDLER_TASK + 8 * i, tss, 0x67, 0x89);
+        for (unsigned k = 0; k < 0x68; k += 4)
+            bench_put(b, tss + k, 0, 4);
+        bench_put(b, tss + 32, 0xc000 + 0x100 * handled[i], 4);
+        bench_put(b, tss + 36, FLAG_1, 4);
+        bench_put(b, tss + 56, 0x5000, 4);
+        bench_put(b, tss + 76, CODE0, 2);
+        bench_put(b, tss + 80, DATA0, 2);
+    }
+}
+
+/* What comes of a segment of a new task: 0, or the vector. The task runs at `cpl`. */
+static unsigned want_segment(unsigned seg, unsigned rights, unsigned rpl, unsigned cpl)
+{
+    unsigned dpl = rights >> 5 & 3, type = rights & 0x1f;
+    bool code = (type & 0x18) == 0x18, conforming = (type & 0x1c) == 0x1c, present = rights & 0x80;
+
+    if (seg == CS && (!code || (conforming ? dpl > rpl : dpl != rpl)))
+        return VECTOR_TS;
+    if (seg == SS && ((type & 0x1a) != 0x12 || dpl != cpl || rpl != cpl))
+        return VECTOR_TS;
+    if (seg == FS && (!(type & 0x10) || (code && !(type & 2))
+                      || (!conforming && dpl < (rpl > cpl ? rpl : cpl))))
+        return VECTOR_TS;
+    return present ? 0 : seg == SS ? VECTOR_SS : VECTOR_NP;
+}
+
+static void segments_are_checked(void **state)
+{
+    static const unsigned segs[] = { CS, SS, FS };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(segs) * 4096; n++) {
+        unsigned rights = n & 0xff, rpl = n >> 8 & 3, seg = segs[n >> 12], cpl = n >> 10 & 3;
+        if (seg == CS && cpl != rpl) /* the privilege is CS's RPL */
+            continue;
+        prepare(b, true, true, JUMP);
+        put_handlers(b);
+        bench_descriptor(b, CODE, 0x100, 0xfffff, RIGHTS_CODE32 | cpl << 5);
+        bench_descriptor(b, DATA(SS), 0, 0xfffff, RIGHTS_DATA32 | cpl << 5);
+        put(b, NEW, true, &segments[CS], CODE | cpl);
+        put(b, NEW, true, &segments[SS], DATA(SS) | cpl);
+        for (unsigned i = ES; i <= GS; i++)
+            if (i != CS && i != SS)
+                bench_descriptor(b, DATA(i), 0, 0xfffff, RIGHTS_DATA32 | 0x60);
+        unsigned selector = seg == CS ? CODE : DATA(seg);
+        bench_descriptor(b, selector, 0, 0xfffff, rights | SEGMENT_DB | SEGMENT_G);
+        put(b, NEW, true, &segments[seg], selector | rpl);
+        bench_run(b, 1);
+        unsigned want = want_segment(seg, rights, rpl, cpl);
+        uint64_t rip = want ? 0xc000 + 0x100 * want : 0x8765;
+        if (s->gpr[RIP] != rip || (want && bench_get(b, 0x4ffc, 4) != selector))
+            fail_msg("segment %u, rights %02x, RPL %u, CPL %u: at %llx, error %x; wanted %llx", seg,
+                     rights, rpl, cpl, (unsigned long long)s->gpr[RIP],
+                     (unsigned)bench_get(b, 0x4ffc, 4), (unsigned long long)rip);
+        if (want)
+            continue;
+        assert_int_equal(s->cpl, cpl);
+        assert_int_equal(s->seg[seg].attributes & 0xff, rights | 1);
+        assert_int_equal(bench_get(b, GDT + selector + 5, 1), rights | 1);
+    }
+}
+
+/* The way back needs a TSS that holds the link. */
+static void links_by_the_limit_of_the_tss(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned limit = 0; limit < 2; limit++) {
+        prepare(b, false, true, RETURN);
+        put_handlers(b);
+        s->tr.limit = limit;
+        bench_gate(b, VECTOR_TS, CODE0, 0xc000, 0x8e);
+        s->gpr[RSP] = 0x7000;
+        bench_segment(b, &s->seg[SS], DATA0);
+        cpu_restored(b->cpu);
+        bench_put(b, OLD, DATA0, 2); /* a bad one: then it was looked at */
+        bench_run(b, 1);
+        assert_int_equal(s->gpr[RIP], 0xc000);
+        assert_int_equal(bench_get(b, s->gpr[RSP], 4), limit ? DATA0 : OLD_TASK);
+        assert_int_equal(bench_get(b, s->gpr[RSP] + 4, 4), 0x8000);
+    }
+}
+
+/* With PAE, CR3 brings four pointers, whose reserved bits are looked at before the
+ * switch. */
+static void pointers_are_loaded_with_pae(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned n = 0; n < 3; n++) {
+        prepare(b, n != 2, n != 2, JUMP); /* 16 bits: no CR3 */
+        bench_gate(b, VECTOR_GP, CODE0, 0xc000, 0x8e);
+        bench_put(b, 0x20000, 0x21001, 8);
+        bench_put(b, 0x21000, 0x87, 8);
+        bench_put(b, 0x20020, n == 0 ? 0x22001 : 0x22003, 8);
+        bench_put(b, 0x22000, 0x87, 8);
+        if (n != 2)
+            bench_put(b, NEW + 28, 0x20020, 4);
+        s->cr3 = 0x20000;
+        s->cr4 = CR4_PAE;
+        s->cr0 |= CR0_PG;
+        s->pdpte[0] = 0x21001;
+        bench_segment(b, &s->seg[SS], DATA0);
+        s->gpr[RSP] = 0x7000;
+        cpu_restored(b->cpu);
+        bench_run(b, 1);
+        assert_int_equal(s->gpr[RIP], n == 1 ? 0xc000 : 0x8765);
+        assert_int_equal(s->cr3, n == 0 ? 0x20020 : 0x20000);
+        assert_int_equal(s->pdpte[0], n == 0 ? 0x22001 : 0x21001);
+        assert_int_equal(s->tr.selector, n == 1 ? OLD_TASK : NEW_TASK);
+    }
+}
+
 static int acknowledge(void *context, struct cpu *cpu)
 {
     (void)context;
@@ -288,6 +413,9 @@ int main(void)
         BENCH_TEST(fields_are_saved_and_loaded),
         BENCH_TEST(what_else_an_image_says),
         BENCH_TEST(local_tables_are_checked),
+        BENCH_TEST(segments_are_checked),
+        BENCH_TEST(links_by_the_limit_of_the_tss),
+        BENCH_TEST(pointers_are_loaded_with_pae),
         BENCH_TEST(events_come_with_the_new_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
