@@ -232,6 +232,38 @@ static bool reads_image(const struct opcode_row *row)
     return !strncmp(row->name, "XRSTOR", 6) || !strncmp(row->name, "FXRSTOR", 7);
 }
 
+/* What an x87 instruction has in memory, by its opcode from D8 on and ModRM.reg. */
+static enum value_kind x87_kind(unsigned escape, unsigned reg)
+{
+    static const enum value_kind kinds[] = { VALUE_F32, VALUE_F32, VALUE_INTEGER, VALUE_INTEGER,
+                                             VALUE_F64, VALUE_F64, VALUE_INTEGER, VALUE_INTEGER };
+    if (escape == 3 && reg >= 5)
+        return VALUE_F80;
+    return escape == 7 && reg == 4 ? VALUE_DECIMAL : kinds[escape];
+}
+
+/* What the row computes with, mostly; the name tells. */
+static enum value_kind kind_of(struct random *random, const struct opcode_row *row,
+                               const struct insn *insn)
+{
+    static const struct { const char *part; enum value_kind kind; } parts[] = {
+        { "PS2", VALUE_F32 }, { "SS2", VALUE_F32 }, { "PD2", VALUE_F64 }, { "SD2", VALUE_F64 },
+        { "2P", VALUE_INTEGER }, { "2S", VALUE_INTEGER },
+    };
+    const char *end = row->name + strlen(row->name) - 2;
+
+    if (random_percent(random, 20))
+        return VALUE_ANY;
+    if (row->map == MAP_ONE && row->opcode >= 0xd8 && row->opcode <= 0xdf)
+        return x87_kind(row->opcode - 0xd8u, insn->modrm >> 3 & 7);
+    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(row->name, parts[i].part))
+            return parts[i].kind;
+    if (!strcmp(end, "PS") || !strcmp(end, "SS"))
+        return VALUE_F32;
+    return !strcmp(end, "PD") || !strcmp(end, "SD") ? VALUE_F64 : VALUE_ANY;
+}
+
 bool generate(struct random *random, unsigned number, struct test_case *test)
 {
     const struct opcode_row *row = &opcode_rows[number];
@@ -246,8 +278,9 @@ bool generate(struct random *random, unsigned number, struct test_case *test)
     if (!insn || (insn->row != ROW_INVALID && generate_refuses(insn->row)))
         return false;
     choose_segments(&e);
-    value_fill_data(random, test->before.data, reads_image(row_of(insn)));
-    value_fill_fx(random, &test->before.fx);
+    enum value_kind kind = kind_of(random, row_of(insn), insn);
+    value_fill_data(random, test->before.data, kind, reads_image(row_of(insn)));
+    value_fill_fx(random, &test->before.fx, kind < VALUE_BYTES ? kind : VALUE_ANY);
     for (unsigned i = 0; i < 16; i++)
         memcpy(test->before.ymm_high[i], random_percent(random, 50) ? test->before.fx.xmm[i]
                : test->before.fx.xmm[(i + 5) & 15], 16);

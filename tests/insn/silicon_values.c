@@ -45,6 +45,7 @@ static uint64_t floating64(struct random *random)
         value &= 0x8000000000000000 | ~0ull << (40 + random_below(random, 12));
         break;
     case 8: return (value & 0x800000000000001f) | 0x3ff0000000000000; /* close to 1 */
+    case 9: exponent = 0x7ff; break;                                  /* NaN, mostly */
     default: break;
     }
     return (value & 0x800fffffffffffff) | exponent << 52;
@@ -66,17 +67,18 @@ static uint32_t floating32(struct random *random)
     case 6: exponent = 127 - 80 + random_below(random, 30); break;
     case 7: value &= 0x80000000 | ~0u << (13 + random_below(random, 10)); break;
     case 8: return (value & 0x8000001f) | 0x3f800000;
+    case 9: exponent = 0xff; break;
     default: break;
     }
     return (value & 0x807fffff) | exponent << 23;
 }
 
-static uint64_t pattern(struct random *random, unsigned kind)
+static uint64_t pattern(struct random *random, enum value_kind kind)
 {
     switch (kind) {
-    case 0: return floating64(random);
-    case 1: return floating32(random) | (uint64_t)floating32(random) << 32;
-    case 2: return value_integer(random);
+    case VALUE_F64: return floating64(random);
+    case VALUE_F32: return floating32(random) | (uint64_t)floating32(random) << 32;
+    case VALUE_INTEGER: return value_integer(random);
     default: return random_next(random);
     }
 }
@@ -140,9 +142,10 @@ static void fill_control(struct random *random, struct fx_image *fx)
     fx->ftw = random_percent(random, 80) ? 0xff : (uint8_t)random_next(random);
 }
 
-void value_fill_fx(struct random *random, struct fx_image *fx)
+void value_fill_fx(struct random *random, struct fx_image *fx, enum value_kind kind)
 {
-    unsigned kind = random_below(random, 4);
+    if (kind == VALUE_ANY)
+        kind = random_below(random, VALUE_BYTES);
     memset(fx, 0, sizeof *fx);
     fill_control(random, fx);
     for (unsigned i = 0; i < 8; i++)
@@ -176,19 +179,20 @@ static void fill_xsave_headers(struct random *random, uint8_t *data)
 /* The first PERIOD bytes, which then repeat. */
 #define PERIOD 1072u
 
-void value_fill_data(struct random *random, uint8_t *data, bool xsave)
+void value_fill_data(struct random *random, uint8_t *data, enum value_kind kind, bool xsave)
 {
-    unsigned kind = random_below(random, 7);
-    if (kind == 4)
+    if (kind == VALUE_ANY)
+        kind = random_below(random, VALUE_ANY);
+    if (kind == VALUE_BYTES)
         memset(data, (uint8_t)random_next(random), PERIOD);
-    for (unsigned i = 0; kind < 4 && i < PERIOD; i += 8) {
+    for (unsigned i = 0; kind < VALUE_BYTES && i < PERIOD; i += 8) {
         uint64_t value = pattern(random, kind);
         memcpy(data + i, &value, 8);
     }
-    for (unsigned i = 0; kind > 4 && i < PERIOD; i += 16) { /* 80 bits, or packed decimals */
+    for (unsigned i = 0; kind > VALUE_BYTES && i < PERIOD; i += 16) {
         uint8_t *bytes = data + i;
         fill_x87(random, bytes);
-        for (unsigned k = 0; kind == 6 && k < 10; k++)
+        for (unsigned k = 0; kind == VALUE_DECIMAL && k < 10; k++)
             bytes[k] = (uint8_t)(random_below(random, 10) << 4 | random_below(random, 10));
         memcpy(bytes + 10, bytes, 6);
     }
