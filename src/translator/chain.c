@@ -47,12 +47,13 @@ static void add(struct compile *c, const struct block *block, uint64_t rip)
 }
 
 /* The chain is a loop: goes round it again as often as there is room. The budget is
- * charged once for all rounds, and accesses that walk through memory share checks. */
+ * charged once for all rounds, and accesses that walk through memory share checks. The
+ * rounds double, so that steps that divide a page come to its border at the same place
+ * each time, which another translation is made for. */
 static void unroll(struct compile *c, uint32_t limit)
 {
-    unsigned parts = c->part_count, insns = c->count;
-    while (c->part_count + parts <= limit && c->count + insns <= INSNS_MAXIMUM)
-        for (unsigned i = 0; i < parts; i++) {
+    while (2 * c->part_count <= limit && 2 * c->count <= INSNS_MAXIMUM)
+        for (unsigned i = 0, parts = c->part_count; i < parts; i++) {
             bool taken = c->parts[i].taken;
             add(c, c->parts[i].block, c->parts[i].rip);
             c->parts[c->part_count - 1].taken = taken;
