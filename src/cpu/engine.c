@@ -32,9 +32,9 @@ static void remapped(void *context)
     mmu_flush_all(context);
 }
 
-static void cleaned(void *context)
+static void cleaned(void *context, const uint32_t *pages, uint32_t count)
 {
-    mmu_pages_cleaned(context);
+    mmu_pages_cleaned(context, pages, count);
 }
 
 static void unlink_hash(struct engine *engine, struct block *block);

@@ -126,7 +126,7 @@ bool engine_goes_on(struct cpu *cpu);
 void mmu_table_written(struct engine *engine, uint32_t page, uint32_t offset, uint32_t length,
                        const uint8_t *before);
 void mmu_page_flagged(struct engine *engine, uint32_t page);
-void mmu_pages_cleaned(struct engine *engine);
+void mmu_pages_cleaned(struct engine *engine, const uint32_t *pages, uint32_t count);
 void mmu_flush_all(struct engine *engine);
 /* What is cached rests on the PML4 or PML5 in `page` from now on. */
 void mmu_note_top(struct cpu *cpu, uint32_t page);

@@ -117,13 +117,15 @@ void physmem_dirty(struct physmem *memory, uint32_t page)
     memory->dirty[memory->dirty_count++] = page;
 }
 
-void physmem_clean(struct physmem *memory)
+void physmem_clean(struct physmem *memory, uint32_t kept)
 {
-    for (uint32_t i = 0; i < memory->dirty_count; i++)
+    ASSERT(kept <= memory->dirty_count);
+    uint32_t count = memory->dirty_count - kept;
+    for (uint32_t i = kept; i < memory->dirty_count; i++)
         memory->flags[memory->dirty[i]] |= PHYSMEM_CLEAN;
-    if (memory->listener.cleaned)
-        memory->listener.cleaned(memory->listener.context);
-    memory->dirty_count = 0;
+    if (memory->listener.cleaned && count)
+        memory->listener.cleaned(memory->listener.context, memory->dirty + kept, count);
+    memory->dirty_count = kept;
 }
 
 void physmem_flag(struct physmem *memory, uint32_t page, uint8_t flag)

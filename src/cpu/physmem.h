@@ -7,7 +7,7 @@
  * Each has one flag byte; a page without flags is written on the fast path.
  * Flags are derived data and never influence what the guest sees:
  *
- *   CLEAN  not written since the last physmem_clean (digests, checkpoints)
+ *   CLEAN  not written since a physmem_clean that did not keep it (digests, checkpoints)
  *   TABLE  a page walk read an entry here that may be cached in a TLB
  *   CODE   decoded blocks were made from bytes of this page
  *   ROM    writes are dropped
@@ -57,8 +57,8 @@ struct physmem_listener {
     void (*page_flagged)(void *context, uint32_t page);
     /* The map itself changed: all that is cached of translations must go. */
     void (*remapped)(void *context);
-    /* All RAM pages are CLEAN, of which those in `dirty` were not. */
-    void (*cleaned)(void *context);
+    /* These pages are CLEAN, and were not. */
+    void (*cleaned)(void *context, const uint32_t *pages, uint32_t count);
 };
 
 struct physmem {
@@ -147,7 +147,8 @@ void physmem_flag(struct physmem *memory, uint32_t page, uint8_t flag);
 /* Records a first write to a CLEAN page; called by every path that writes. */
 void physmem_dirty(struct physmem *memory, uint32_t page);
 
-/* Marks all RAM pages CLEAN and forgets the dirty list. */
-void physmem_clean(struct physmem *memory);
+/* Forgets the dirty list but its first `kept` pages, which go on counting as written;
+ * all others are CLEAN from now on. */
+void physmem_clean(struct physmem *memory, uint32_t kept);
 
 #endif

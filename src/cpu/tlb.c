@@ -289,22 +289,41 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
     }
 }
 
-/* Every page that had a plain write tag was dirty. What is kept beside the TLBs is
- * compared with the flags when it comes back. */
-void mmu_pages_cleaned(struct engine *engine)
+/* Write tags of pages that are CLEAN. */
+static void track_clean(struct tlb *tlb, const struct physmem *memory)
 {
-    const struct physmem *memory = engine->memory;
-    for (uint32_t i = 0; i < memory->dirty_count; i++)
-        engine->writers[memory->dirty[i]] = 0;
+    for (unsigned word = 0; word < TLB_ENTRIES / 64; word++)
+        for (uint64_t bits = tlb->used[0][word] | tlb->used[1][word]; bits; bits &= bits - 1) {
+            struct tlb_entry *entry = &tlb->entry[64 * word + (unsigned)__builtin_ctzll(bits)];
+            uintptr_t host = (uintptr_t)entry->write_tag + entry->addend;
+            if (!(entry->write_tag & (TLB_INVALID | TLB_TRACKED))
+                && memory->flags[(host - (uintptr_t)memory->bytes) >> PAGE_SHIFT] & PHYSMEM_CLEAN)
+                entry->write_tag = tlb_tracked(entry->write_tag);
+        }
+}
+
+/* More pages than this are not looked for one by one. */
+#define FEW_PAGES 8
+
+/* What is kept beside the TLBs is compared with the flags when it comes back. */
+void mmu_pages_cleaned(struct engine *engine, const uint32_t *pages, uint32_t count)
+{
+    uint64_t writers = 0;
+    for (uint32_t i = 0; i < count; i++)
+        writers |= engine->writers[pages[i]];
+    if (count <= FEW_PAGES && !(writers & (WRITER_LOWER | WRITER_SEVERAL))) {
+        for (uint32_t i = 0; i < count; i++)
+            mmu_page_flagged(engine, pages[i]);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        engine->writers[pages[i]] = 0;
     for (unsigned i = 0; i < engine->cpu_count; i++) {
         struct cpu *cpu = engine->cpus[i];
         cpu->tlb_version++;
-        for (unsigned index = 0; index < MMU_INDEX_COUNT; index++) {
-            struct tlb_entry *entry = cpu->tlbs[index].entry;
-            for (unsigned slot = 0; slot < TLB_ENTRIES && !cpu->tlbs[index].empty; slot++)
-                if (!(entry[slot].write_tag & (TLB_INVALID | TLB_TRACKED)))
-                    entry[slot].write_tag = tlb_tracked(entry[slot].write_tag);
-        }
+        for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
+            if (!cpu->tlbs[index].empty)
+                track_clean(&cpu->tlbs[index], engine->memory);
     }
 }
 

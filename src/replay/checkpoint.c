@@ -137,7 +137,7 @@ int checkpoints_find(const struct checkpoints *checkpoints, uint64_t instruction
 /* Counts the dirty sets from checkpoint `number` on: the machine is there. */
 static void rebase(struct checkpoints *checkpoints, uint32_t number)
 {
-    dirty_collect(checkpoints->dirty);
+    dirty_collect(checkpoints->dirty, DIRTY_CHECKPOINT);
     dirty_clear(&checkpoints->dirty->sets[DIRTY_CHECKPOINT]);
     for (uint32_t d = 0; d < checkpoints->disk_count; d++)
         checkpoints->marks[d] = disk_mark(checkpoints->disks[d]);
@@ -169,7 +169,7 @@ static int save_sections(struct checkpoints *checkpoints, struct checkpoint *che
 static int save_pages(struct checkpoints *checkpoints, struct checkpoint *checkpoint)
 {
     const struct physmem *memory = &checkpoints->machine->memory;
-    dirty_collect(checkpoints->dirty);
+    dirty_collect(checkpoints->dirty, DIRTY_CHECKPOINT);
     const struct dirty_set *set = &checkpoints->dirty->sets[DIRTY_CHECKPOINT];
     checkpoint->pages = calloc(set->count + 1, sizeof *checkpoint->pages);
     checkpoint->contents = calloc(set->count + 1, sizeof *checkpoint->contents);
@@ -392,7 +392,7 @@ static void mark_differing(struct checkpoints *checkpoints, uint32_t number)
     struct dirty_set *set = &checkpoints->dirty->sets[DIRTY_CHECKPOINT];
     uint32_t base = checkpoints->base;
     uint32_t low = number < base ? number : base, high = number < base ? base : number;
-    dirty_collect(checkpoints->dirty);
+    dirty_collect(checkpoints->dirty, DIRTY_CHECKPOINT);
     for (uint32_t k = low + 1; k <= high; k++) {
         const struct checkpoint *checkpoint = &checkpoints->list[k];
         for (uint32_t i = 0; i < checkpoint->page_count; i++)

@@ -28,7 +28,7 @@ void digest_free(struct digest *digest)
 static void update_ram(struct digest *digest)
 {
     const struct physmem *memory = &digest->machine->memory;
-    dirty_collect(digest->dirty);
+    dirty_collect(digest->dirty, DIRTY_DIGEST);
     struct dirty_set *set = &digest->dirty->sets[DIRTY_DIGEST];
     for (uint32_t i = 0; i < set->count; i++) {
         uint32_t page = set->pages[i];

@@ -258,7 +258,7 @@ bool lockstep_compare_memory(struct lockstep *l)
     const struct components *a = &l->sides[LEADER].machine->components;
     const struct components *b = &l->sides[FOLLOWER].machine->components;
     for (unsigned side = 0; side < SIDES; side++)
-        dirty_collect(&l->sides[side].dirty);
+        dirty_collect(&l->sides[side].dirty, DIRTY_DIGEST);
     for (unsigned side = 0; side < SIDES; side++) {
         struct dirty_set *set = &l->sides[side].dirty.sets[DIRTY_DIGEST];
         compare_pages(l, set);
@@ -289,7 +289,7 @@ int lockstep_restore(struct lockstep *l)
     for (unsigned i = 0; i < SIDES; i++) {
         struct lockstep_side *side = &l->sides[i];
         TRY(checkpoints_restore(side->checkpoints, checkpoints_count(side->checkpoints) - 1, &side->place));
-        dirty_collect(&side->dirty);
+        dirty_collect(&side->dirty, DIRTY_DIGEST);
         dirty_clear(&side->dirty.sets[DIRTY_DIGEST]);
     }
     l->difference = (struct lockstep_difference){ .what = EQUAL };

@@ -261,11 +261,11 @@ static void tracking_ends(void **state)
     const unsigned page = PLACE >> 12;
 
     bench_long(b, 0);
-    physmem_clean(&b->memory);
+    physmem_clean(&b->memory, 0);
     assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE, 1), 0);
     assert_true(writes(b, PLACE)); /* no longer CLEAN */
     uint64_t walks = b->engine->walks;
-    physmem_clean(&b->memory); /* what is known of the page stays */
+    physmem_clean(&b->memory, 0); /* what is known of the page stays */
     assert_true(reads(b, PLACE));
     assert_false(writes(b, PLACE));
     assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE, 1), 0);

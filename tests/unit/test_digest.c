@@ -26,22 +26,12 @@ static int teardown(void **state)
 }
 
 /* A second opinion: every page is read anew. */
-static uint64_t total_of_all_pages(void)
+static uint64_t all_pages(void)
 {
-    struct dirty all = {0};
-    struct digest other;
-    assert_int_equal(dirty_init(&all, &machine->memory), 0);
-    assert_int_equal(digest_init(&other, machine, &all), 0);
+    uint64_t sum = 0;
     for (uint32_t page = 0; page < machine->memory.ram_pages; page++)
-        dirty_add(&all.sets[DIRTY_DIGEST], page);
-    digest_take(&other, 0);
-    /* It took the machine's list: put that where it belongs. */
-    for (uint32_t i = 0; i < all.sets[DIRTY_CHECKPOINT].count; i++)
-        dirty_add(&dirty.sets[DIRTY_DIGEST], all.sets[DIRTY_CHECKPOINT].pages[i]);
-    uint64_t total = other.total;
-    digest_free(&other);
-    dirty_free(&all);
-    return total;
+        sum += page_hash(physmem_host(&machine->memory, page), page);
+    return sum;
 }
 
 static void incremental_is_exact(void **state)
@@ -50,10 +40,59 @@ static void incremental_is_exact(void **state)
     uint32_t seed = 5;
     for (unsigned i = 0; i < 60; i++) {
         bench_run(machine, 1 + number(&seed, 9000));
-        uint64_t whole = total_of_all_pages();
         digest_take(&digest, 0);
-        assert_int_equal(digest.total, whole);
+        assert_int_equal(digest.ram, all_pages());
     }
+    assert_true(machine->memory.dirty_count > 0); /* some are not looked at any more */
+}
+
+static bool is_clean(uint32_t page)
+{
+    return machine->memory.flags[page] & PHYSMEM_CLEAN;
+}
+
+/* The first write of an interval to `page`, if it is written; then the interval ends. */
+static bool interval(uint32_t page, bool written)
+{
+    const struct dirty_set *set = &dirty.sets[DIRTY_CHECKPOINT];
+    bool named = false;
+    if (written)
+        physmem_write(&machine->memory, (uint64_t)page << PAGE_SHIFT, "x", 1);
+    dirty_collect(&dirty, DIRTY_DIGEST);
+    for (uint32_t i = 0; i < set->count; i++)
+        named |= set->pages[i] == page;
+    dirty_clear(&dirty.sets[DIRTY_CHECKPOINT]);
+    return named;
+}
+
+/* A page is looked at less and less often while it is always written, and no longer taken
+ * for written after the next look. */
+static void habits(void **state)
+{
+    static const uint8_t looks[] = { 0, 1, 2, 5, 10, 19, 36, 53 };
+    enum { PAGE = 64, OTHER = 65, HABIT = 60 };
+
+    (void)state;
+    unsigned next = 0;
+    dirty_collect(&dirty, DIRTY_DIGEST);
+    for (unsigned i = 0; i < HABIT; i++) {
+        assert_int_equal(is_clean(PAGE), next < sizeof looks && looks[next] == i);
+        next += is_clean(PAGE);
+        assert_true(is_clean(OTHER)); /* every other interval is no habit */
+        if (i % 2)
+            physmem_write(&machine->memory, OTHER << PAGE_SHIFT, "x", 1);
+        assert_true(interval(PAGE, true));
+        dirty_collect(&dirty, DIRTY_CHECKPOINT); /* ends no interval */
+        dirty_clear(&dirty.sets[DIRTY_CHECKPOINT]);
+    }
+    assert_int_equal(next, sizeof looks);
+    for (unsigned i = HABIT; i < 70; i++) { /* until the last look and its 16 intervals are over */
+        assert_false(is_clean(PAGE));
+        assert_true(interval(PAGE, false));
+    }
+    assert_true(is_clean(PAGE));
+    assert_false(interval(PAGE, false));
+    assert_true(interval(PAGE, true) && is_clean(PAGE));
 }
 
 static void page_order_matters(void **state)
@@ -158,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(incremental_is_exact, setup, teardown),
+        cmocka_unit_test_setup_teardown(habits, setup, teardown),
         cmocka_unit_test_setup_teardown(page_order_matters, setup, teardown),
         cmocka_unit_test_setup_teardown(every_component_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(payloads, setup, teardown),

@@ -75,10 +75,11 @@ static void remapped(void *context)
     events[3]++;
 }
 
-static void cleaned(void *context)
+static void cleaned(void *context, const uint32_t *pages, uint32_t count)
 {
     (void)context;
-    events[4]++;
+    events[4] += count;
+    seen[0] = pages[0];
 }
 
 static void writes_are_tracked(void **state)
@@ -126,9 +127,18 @@ static void writes_are_tracked(void **state)
 
     physmem_store(&memory, 0x100, 0, &value, 8); /* ROM */
     assert_int_equal(load64(physmem_host(&memory, 0x100)), 0);
-    physmem_clean(&memory);
-    assert_int_equal(memory.dirty_count, 0);
+    physmem_clean(&memory, 1); /* the first is kept */
+    assert_int_equal(memory.dirty_count, 1);
     assert_int_equal(events[4], 1);
+    assert_int_equal(seen[0], 3);
+    assert_int_equal(memory.flags[3], PHYSMEM_CLEAN);
+    assert_int_equal(memory.flags[5], PHYSMEM_TABLE | PHYSMEM_CODE);
+    physmem_clean(&memory, 0);
+    assert_int_equal(memory.dirty_count, 0);
+    assert_int_equal(events[4], 2);
+    assert_int_equal(seen[0], 5);
+    physmem_clean(&memory, 0); /* nothing is told of nothing */
+    assert_int_equal(events[4], 2);
     assert_int_equal(events[3], 0);
     assert_int_equal(memory.flags[3], PHYSMEM_CLEAN);
     assert_int_equal(memory.flags[5], PHYSMEM_CLEAN | PHYSMEM_TABLE | PHYSMEM_CODE);

@@ -251,7 +251,7 @@ static void step(struct world *w)
     } else if (what < 37) {
         flag_behind(w, cpu);
     } else if (what < 38) {
-        physmem_clean(&w->b->memory);
+        physmem_clean(&w->b->memory, below(w, w->b->memory.dirty_count + 1));
     } else {
         check_access(w, cpu);
     }
