@@ -14,7 +14,7 @@
 #include "replay/trace_writer.h"
 #include "util/error.h"
 
-#define RUNNER_DIGEST_EVERY (16ull << 20)
+#define RUNNER_DIGEST_EVERY (64ull << 20)
 
 struct runner_options {
     uint64_t max_instructions; /* 0: no limit */
