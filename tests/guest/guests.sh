@@ -41,7 +41,7 @@ complain() {
 start() {
     local output=$1 status
     shift
-    printf "$typed" | timeout "${GUEST_TIMEOUT:-120}" "$GROUNDHOG" "$@" >"$stem.out" 2>"$stem.err"
+    printf "$typed" | timeout --kill-after=5 "${GUEST_TIMEOUT:-120}" "$GROUNDHOG" "$@" >"$stem.out" 2>"$stem.err"
     status=$?
     { echo "status $status"; cat "$stem.out"; } >"$output"
 }

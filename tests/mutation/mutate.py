@@ -164,7 +164,7 @@ def write(name, lines):
 def command(words, seconds):
     """(ended well, output)"""
     environment = dict(os.environ, BUILD="build", GUEST_TIMEOUT="20", FAIL_FAST="1",
-                       TIMEOUT="40", JOBS=str(JOBS))
+                       TIMEOUT="150", JOBS=str(JOBS))
     process = subprocess.Popen(words, shell=True, cwd=TREE, env=environment, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, errors="replace", start_new_session=True)
@@ -218,11 +218,11 @@ def steps(quick):
     """(name, targets to make, command, seconds): the quickest and likeliest first."""
     of_cpu, rest = unit_tests()
     units, others = programs(of_cpu), programs(rest)
-    yield "units", units, "tests/run.sh " + units, 120
-    yield "silicon", "build/tests/insn/silicon", "tests/insn/silicon.sh", 240
+    yield "units", units, "tests/run.sh " + units, 600
+    yield "silicon", "build/tests/insn/silicon", "tests/insn/silicon.sh", 600
     yield "guests", "all", "ONCE=1 tests/guest/guests.sh", 600
     yield "golden", "all", "tests/guest/golden.sh", 300
-    yield "other units", others, "tests/run.sh " + others, 600
+    yield "other units", others, "tests/run.sh " + others, 1200
     fuzzers = ("translator", "modes", "guest")
     yield ("fuzz", " ".join(f"build/tests/fuzz/test_fuzz_{name}" for name in fuzzers),
            " && ".join(f"build/tests/fuzz/test_fuzz_{name} 1 15" for name in fuzzers), 600)

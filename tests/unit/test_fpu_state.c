@@ -178,6 +178,32 @@ static void test_pending_exception(void **state)
     OK(FLD1);
 }
 
+/* Where the unmasked exception came from: FDP changes only with an operand in memory. */
+static void test_pointers_of_exceptions(void **state)
+{
+    struct fixture *f = *state;
+    struct cpu_state *s = &f->cpu->s;
+
+    for (unsigned modrm = 0; modrm < 256; modrm++) {
+        char code[3] = { (char)0xd8, (char)modrm, 0 };
+        if (modrm != 0x03 && (modrm < 0xc0 || modrm > 0xc7))
+            continue; /* FADD of m32 at rbx, or of a register */
+        OK(FNINIT);
+        for (unsigned i = 0; i < 8; i++)
+            OK(FLDZ);
+        for (unsigned i = 0; i < 8; i++)
+            s->x87[i] = (struct x87_register){ 1ull << 63 | 1, 0x7fff, { 0 } }; /* SNaNs */
+        store32(at(f, DATA), 0x7f800001);
+        s->fcw &= (uint16_t)~FP_IE;
+        s->fdp = 0x123456789;
+        assert_int_equal(run(f, code, 2), NO_FAULT);
+        assert_int_equal(s->fsw & (FP_IE | FSW_ES), FP_IE | FSW_ES);
+        assert_int_equal(s->fop, modrm);
+        assert_int_equal(s->fip, 0x1000);
+        assert_true(s->fdp == (modrm < 0xc0 ? DATA : 0x123456789));
+    }
+}
+
 /* Masked by FLDCW afterwards, or unmasked. */
 static void test_summary_follows_masks(void **state)
 {
@@ -613,6 +639,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_availability), TEST(test_alignment), TEST(test_pending_exception),
+        TEST(test_pointers_of_exceptions),
         TEST(test_summary_follows_masks), TEST(test_stack_faults), TEST(test_environment),
         TEST(test_mmx_aliases_x87), TEST(test_upper_half_stays), TEST(test_vector_exceptions),
         TEST(test_mxcsr), TEST(test_fxsave), TEST(test_xsave), TEST(test_xsaveopt_skips_initial),

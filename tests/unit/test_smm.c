@@ -147,6 +147,57 @@ static void round_trip_32(void **state)
     assert_memory_equal(s, &before, sizeof before);
 }
 
+/* Whatever the handler leaves, RSM brings back all that the map has, through both maps. */
+static void handlers_may_change_everything(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s, before;
+
+    for (unsigned n = 0; n < 2; n++) {
+        bool wide = n == 0;
+        assert_int_equal(cpu_model_parse(&b->model, wide ? "max" : "max,-lm", 1, NULL), 0);
+        cpu_reset(b->cpu);
+        if (wide)
+            bench_long(b, 0);
+        else
+            bench_protected(b, 0);
+        for (unsigned i = 0; i < (wide ? 16u : 8u); i++)
+            s->gpr[i] = i == RSP ? s->gpr[RSP] : 0x1000 + i;
+        s->ldtr = (struct segment){ 0x1800, 0x7f, 0x80, 0x82 };
+        for (unsigned i = 0; i < SEGMENT_COUNT; i++)
+            if (i != CS && i != SS)
+                s->seg[i].base = 0x10 * i;
+        s->dr[6] = 0xffff0ff1;
+        s->dr[7] = 0x2400;
+        s->rflags = FLAG_1 | FLAG_ID | FLAG_CF;
+        if (wide) {
+            s->cr4 |= CR4_PCIDE | CR4_PGE;
+            s->cr3 |= 5;
+            s->efer |= EFER_SCE;
+        }
+        cpu_restored(b->cpu);
+        before = *s;
+        enter(b);
+        for (unsigned i = 0; i < 16; i++)
+            s->gpr[i] = 0x9900 + i;
+        struct segment other = { 0x7000, 0x1234, 0x198, 0x93 };
+        for (unsigned i = 0; i < SEGMENT_COUNT; i++)
+            if (i != CS)
+                s->seg[i] = other;
+        s->tr = s->ldtr = other;
+        s->gdtr = s->idtr = (struct descriptor_table){ 0x7700, 0x77, 0 };
+        s->dr[6] = 0xffff0ff8;
+        s->cr3 = 0x7000;
+        s->cr4 = CR4_DE;
+        s->rflags = FLAG_1 | FLAG_ZF;
+        if (!wide)
+            memset(s->gpr + 8, 0, 8 * sizeof *s->gpr);
+        cpu_restored(b->cpu);
+        leave(b);
+        assert_memory_equal(s, &before, sizeof before);
+    }
+}
+
 /* One field of the map changed: whether RSM goes on or shuts down. */
 static void what_rsm_refuses(void **state)
 {
@@ -543,6 +594,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(round_trip_64), BENCH_TEST(map_64), BENCH_TEST(round_trip_32),
+        BENCH_TEST(handlers_may_change_everything),
         BENCH_TEST(map_32), BENCH_TEST(handlers_begin_alike), BENCH_TEST(translations_change),
         BENCH_TEST(smram_is_gone_after_rsm), BENCH_TEST(what_rsm_returns_to),
         BENCH_TEST(restarts_of_port_instructions),
