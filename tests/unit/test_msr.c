@@ -160,6 +160,61 @@ static void tsc_follows_virtual_time(void **state)
     assert_int_equal(cpu_tsc(b->cpu), 0);
 }
 
+static int give_msr(void *context, struct cpu *cpu, uint32_t number, uint64_t *value)
+{
+    (void)context, (void)cpu;
+    *value = number + 1;
+    return 0;
+}
+
+/* Those of the local APIC are the device's, if the model has them; else nobody's. */
+static void device_msrs_by_feature(void **state)
+{
+    static const struct { const char *without; uint32_t number; bool there; } cases[] = {
+        { "max,-apic", 0x1b, true }, { "max,-tsc-deadline", 0x6e0, true }, { "max,-x2apic", 0x800, true },
+        { "max,-x2apic", 0x802, true }, { "max,-x2apic", 0x8ff, true }, { "max", 0x7ff, false },
+        { "max", 0x900, false }, { "max", 0x1a, false }, { "max", 0x1c, false }, { "max", 0x6df, false },
+    };
+    struct cpu_bench *b = *state;
+    uint64_t value;
+
+    bench_long(b, 0);
+    b->cpu->bus.msr_read = give_msr;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        for (unsigned with = 0; with < 2; with++) {
+            bool there = with && cases[i].there;
+            assert_int_equal(cpu_model_parse(&b->model, with ? "max" : cases[i].without, 1, NULL), 0);
+            b->notices = 0;
+            if (msr_read(b->cpu, cases[i].number, &value) != (there ? 0 : CPU_FAULT))
+                fail_msg("MSR %x, %s", cases[i].number, with ? "max" : cases[i].without);
+            assert_int_equal(b->notices, !there);
+            if (there)
+                assert_int_equal(value, cases[i].number + 1);
+        }
+    }
+}
+
+static void note_tsc(void *context, struct cpu *cpu)
+{
+    (void)cpu;
+    ((struct cpu_bench *)context)->notices++;
+}
+
+/* Timers that the counter drives hear of each write. */
+static void changes_of_the_tsc_are_told(void **state)
+{
+    struct cpu_bench *b = *state;
+
+    bench_long(b, 0);
+    b->cpu->bus.tsc_changed = note_tsc;
+    assert_int_equal(write(b, 0x10, 5), 0);
+    assert_int_equal(b->notices, 1);
+    assert_int_equal(write(b, 0x3b, 7), 0);
+    assert_int_equal(b->notices, 2);
+    assert_int_equal(read(b, 0x10), 7);
+    assert_int_equal(b->notices, 2);
+}
+
 /* Bit by bit: `valid` are those that a write may change against `base`, others are
  * #GP; of what is written, `ignored` is not kept. */
 struct row {
@@ -383,6 +438,8 @@ int main(void)
         BENCH_TEST(no_branches_are_recorded),
         BENCH_TEST(apic_base_is_checked),
         BENCH_TEST(tsc_follows_virtual_time),
+        BENCH_TEST(device_msrs_by_feature),
+        BENCH_TEST(changes_of_the_tsc_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
