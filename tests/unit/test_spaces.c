@@ -461,12 +461,46 @@ static void a_space_loses_a_span(void **state)
     }
 }
 
+/* A table of 32-bit paging in two places: a change of either entry of 8 bytes is seen. */
+static void small_tables_in_two_places(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    const uint32_t top = 0x20000, table = 0x21000;
+    uint8_t byte;
+
+    for (unsigned n = 0; n < 2 * 2; n++) {
+        unsigned entry = 5 + (n & 1), alone = n >> 1;
+        cpu_reset(cpu);
+        bench_protected(b, 0);
+        bench_put(b, 0x5000, 0x11, 1);
+        bench_put(b, 0x6000, 0x22, 1);
+        bench_put(b, top, table | 7, 4);
+        bench_put(b, top + 4, table | 7, 4);
+        for (unsigned i = 0; i < 16; i++)
+            bench_put(b, table + 4 * i, i == entry || !alone ? 0x5007 : 0, 4);
+        cpu->s.cr3 = top;
+        cpu->s.cr0 |= CR0_PG;
+        cpu_restored(cpu);
+        for (unsigned place = 0; place < 2; place++) {
+            assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, place << 22 | entry << 12, &byte), 0);
+            assert_int_equal(byte, 0x11);
+        }
+        bench_put(b, table + 4 * entry, 0x6007, 4);
+        for (unsigned place = 0; place < 2; place++) {
+            assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, place << 22 | entry << 12, &byte), 0);
+            assert_int_equal(byte, 0x22);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { BENCH_TEST(spaces_share_tables),
                                        BENCH_TEST(spaces_come_back),
                                        BENCH_TEST(what_is_shared_stays),
                                        BENCH_TEST(a_space_loses_its_own),
-                                       BENCH_TEST(a_space_loses_a_span) };
+                                       BENCH_TEST(a_space_loses_a_span),
+                                       BENCH_TEST(small_tables_in_two_places) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
