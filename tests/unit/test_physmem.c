@@ -360,9 +360,27 @@ static void the_debugger_leaves_no_trace(void **state)
     assert_int_equal(access_count, 0);
 }
 
+/* Whatever was in the struct before. */
+static void memory_begins_anew(void **state)
+{
+    struct physmem memory;
+
+    (void)state;
+    memset(&memory, 0xee, sizeof memory);
+    assert_int_equal(physmem_init(&memory, 1 << 20, 0x1000, 0xc0000000), 0);
+    assert_int_equal(memory.smram, 0);
+    assert_int_equal(memory.dirty_count, 0);
+    assert_null(memory.listener.context);
+    assert_null(memory.listener.page_flagged);
+    assert_null(memory.map_changed);
+    assert_null(memory.map_context);
+    physmem_free(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_begins_anew),
         cmocka_unit_test(places_have_pages),
         cmocka_unit_test(writes_are_tracked),
         cmocka_unit_test(blocks_cross_pages),
