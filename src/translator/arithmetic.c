@@ -58,7 +58,7 @@ static void compare_memory(struct compile *c, const struct arithmetic *a)
     memory_load(c, width);
     bool needed = need_after(c) != 0;
     if (needed)
-        emit_store(e, 8, IN_VCPU(translated.operand), SCRATCH);
+        emit_store_near(e, PLACE(translated.operand), SCRATCH);
     flags_set(c, a->alu == 8 ? FIX_AF : FIX_NONE);
     struct flags_state *f = &c->flags;
     f->recipe = a->alu == 8 ? RECIPE_TEST : RECIPE_COMPARE;
@@ -102,11 +102,11 @@ static void arithmetic_from_memory(struct compile *c, const struct arithmetic *a
     memory_load(c, width);
     if (a->alu == ALU_ADC || a->alu == ALU_SBB) {
         /* The recipe for CF uses SCRATCH, and may want the operand that was kept before. */
-        emit_store(e, 8, IN_VCPU(translated.value), SCRATCH);
+        emit_store_near(e, PLACE(translated.value), SCRATCH);
         flags_load_carry(c);
         emit_load(e, 8, SCRATCH, IN_VCPU(translated.value));
     } else {
-        emit_store(e, 8, IN_VCPU(translated.operand), SCRATCH);
+        emit_store_near(e, PLACE(translated.operand), SCRATCH);
     }
     unsigned host = form_enter(c, a->reg.guest, SCRATCH2, true, width);
     emit_alu(e, a->alu, width, host, operand_register(SCRATCH));
@@ -309,7 +309,7 @@ bool lower_multiply(struct compile *c, bool constant)
         from = operand_register(SCRATCH);
     }
     if (constant && needed) {
-        emit_store(e, 8, IN_VCPU(translated.operand), from.base);
+        emit_store_near(e, PLACE(translated.operand), from.base);
         f.recipe = RECIPE_MULTIPLIED;
         f.a_source = SOURCE_OPERAND;
         f.b_source = SOURCE_CONSTANT;
@@ -324,7 +324,7 @@ bool lower_multiply(struct compile *c, bool constant)
     } else {
         host = form_enter(c, insn->reg, SCRATCH2, true, width);
         if (needed && !memory && insn->rm != insn->reg) {
-            emit_store(e, 8, IN_VCPU(translated.operand), host);
+            emit_store_near(e, PLACE(translated.operand), host);
             f.recipe = RECIPE_MULTIPLIED;
             f.a_source = SOURCE_OPERAND;
             f.b_source = SOURCE_REGISTER;

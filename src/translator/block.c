@@ -343,6 +343,15 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     emit_jump(e, t->leave_link);
 }
 
+/* An instruction that is no branch. */
+static bool lower_straight(struct compile *c)
+{
+    lowering *lower = c->facts[c->number]->lower;
+    if (lower && lower(c))
+        return true;
+    return lower_bits(c) || lower_vector(c) || lower_avx(c) || lower_x87(c) || lower_system(c);
+}
+
 static void compile_insn(struct compile *c)
 {
     bool branch = c->insn->attributes & SETS_RIP;
@@ -353,9 +362,7 @@ static void compile_insn(struct compile *c)
         c->fip.any = false;
     }
     c->keeps = false;
-    bool lowered = branch ? lower_branch(c)
-                          : lower_integer(c) || lower_bits(c) || lower_vector(c) || lower_avx(c)
-                                || lower_x87(c) || lower_system(c);
+    bool lowered = branch ? lower_branch(c) : lower_straight(c);
     if (!c->keeps)
         scratch_forget_guests(c);
     if (lowered) {

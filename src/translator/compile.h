@@ -31,7 +31,8 @@
 #define REMAINING HOST_R14
 #define VCPU HOST_RSP
 
-#define IN_VCPU(field) operand_memory(VCPU, (int32_t)offsetof(struct cpu, field))
+#define PLACE(field) ((int32_t)offsetof(struct cpu, field))
+#define IN_VCPU(field) operand_memory(VCPU, PLACE(field))
 
 /* The x87 instruction pointer that a lowered instruction did not store yet. */
 struct pending_fip {
@@ -119,9 +120,13 @@ struct row_flags {
     uint8_t quiet_below;   /* in registers it neither leaves nor calls, with a lower extension */
 };
 
+/* Lowers the current instruction, or returns false. */
+typedef bool lowering(struct compile *c);
+
 /* All that is known of a row once and for all. */
 struct row_facts {
     const struct opcode_row *row;
+    lowering *lower;           /* of a general instruction that is no branch; or NULL */
     struct row_flags flags;
     struct row_access access;
 };
@@ -184,11 +189,15 @@ static inline unsigned host_of(unsigned guest)
 {
     return guest == RSP ? HOST_R15 : guest;
 }
+/* Where a register is in the vCPU, if it is in memory. */
+static inline int32_t guest_place(unsigned guest)
+{
+    return (int32_t)(offsetof(struct cpu, s.gpr) + 8 * guest);
+}
 /* The register, or its place in memory. */
 static inline struct host_operand guest_operand(unsigned guest)
 {
-    return pinned(guest) ? operand_register(host_of(guest))
-                         : operand_memory(VCPU, (int32_t)(offsetof(struct cpu, s.gpr) + 8 * guest));
+    return pinned(guest) ? operand_register(host_of(guest)) : operand_memory(VCPU, guest_place(guest));
 }
 
 /* The row of an instruction; one that fits nothing for an undefined one. */
@@ -250,8 +259,9 @@ static inline void flags_overwritten(struct compile *c, unsigned written)
 /* stack.c: rSP, as wide as the stack is, becomes `from` + distance. */
 void stack_move(struct compile *c, unsigned from, int32_t distance);
 
-/* integer.c, bits.c, vector.c, avx.c, x87.c, branch.c: lower the current instruction, or return false. */
-bool lower_integer(struct compile *c);
+/* integer.c: what lowers a row's instructions; NULL: nothing there. */
+lowering *integer_lowering(const struct opcode_row *row);
+/* bits.c, vector.c, avx.c, x87.c, branch.c: lower the current instruction, or return false. */
 bool lower_bits(struct compile *c);
 bool lower_vector(struct compile *c);
 bool lower_mxcsr(struct compile *c, bool load);

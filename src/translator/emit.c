@@ -20,53 +20,49 @@ static ALWAYS_INLINE uint8_t *put(uint8_t *at, uint64_t value, unsigned bytes)
     return at + bytes;
 }
 
-static ALWAYS_INLINE uint8_t *put_modrm(uint8_t *at, unsigned reg, struct host_operand rm)
+/* ModRM, SIB and displacement of an operand in memory. */
+static ALWAYS_INLINE uint8_t *put_memory(uint8_t *at, unsigned reg, struct host_operand rm)
 {
-    reg = (reg & 7) << 3;
-    unsigned low = rm.base & 7;
-    if (!rm.memory) {
-        *at = (uint8_t)(0xc0 | reg | low);
-        return at + 1;
-    }
+    unsigned low = rm.base & 7, sib = rm.scale << 6 | (rm.index & 7) << 3;
     uint64_t disp = (uint32_t)rm.disp;
-    unsigned sib = rm.scale << 6 | (rm.index & 7) << 3;
+    reg = (reg & 7) << 3;
     if (rm.base == HOST_NONE) /* [index * scale + disp32] */
         return put(at, reg | 4 | (sib | 5) << 8 | disp << 16, 6);
-    unsigned bytes = rm.disp != (int8_t)rm.disp ? 4 : rm.disp || low == 5;
-    unsigned mod = bytes == 4 ? 0x80 : bytes << 6;
-    if (rm.index != HOST_NONE || low == 4)
-        return put(at, mod | reg | 4 | (sib | low) << 8 | disp << 16, bytes + 2);
-    return put(at, mod | reg | low | disp << 8, bytes + 1);
+    bool wide = rm.disp != (int8_t)rm.disp, none = !rm.disp && low != 5;
+    bool indexed = rm.index != HOST_NONE || low == 4;
+    unsigned mod = wide ? 0x80 : none ? 0 : 0x40;
+    uint64_t head = indexed ? 4 | (sib | low) << 8 : low;
+    return put(at, mod | reg | head | disp << (indexed ? 16 : 8), 1u + indexed + (wide ? 4 : !none));
 }
 
-static ALWAYS_INLINE void emit_modrm(struct emitter *e, unsigned reg, struct host_operand rm)
+static ALWAYS_INLINE uint8_t *put_modrm(uint8_t *at, unsigned reg, struct host_operand rm)
 {
-    e->at = put_modrm(e->at, reg, rm);
+    if (rm.memory)
+        return put_memory(at, reg, rm);
+    *at = (uint8_t)(0xc0 | (reg & 7) << 3 | (rm.base & 7));
+    return at + 1;
 }
 
-/* Folds to little where `op` and `width` are constants. */
-static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width, unsigned reg,
-                                 struct host_operand rm)
+/* `plain`: REX even if it says nothing. Folds to little where `map` and `prefix` are
+ * constants. */
+static ALWAYS_INLINE void encode_in(struct emitter *e, unsigned map, unsigned prefix, unsigned opcode,
+                                    bool plain, unsigned width, unsigned reg, struct host_operand rm)
 {
     static const uint16_t escape[5] = { 0, 0, 0x0f, 0x380f, 0x3a0f };
-    unsigned map = op >> 8 & 7;
-    uint64_t head = op & 0xff;
+    uint64_t head = opcode;
     unsigned bytes = 1;
-    uint8_t *at = e->at;
     if (map > 1) {
         unsigned more = map == 2 ? 1 : 2;
         head = head << 8 * more | escape[map];
         bytes += more;
     }
-    unsigned rex = (width == 8 ? 8 : 0) | (reg & 8) >> 1 | (rm.base & 8) >> 3 | (rm.index & 8) >> 2;
-    bool plain = op & (OP_BYTE_REG | OP_BYTE_RM)
-                 && ((op & OP_BYTE_REG && reg >= 4) || (op & OP_BYTE_RM && !rm.memory && rm.base >= 4))
-                 && !(op & OP_HIGH);
-    unsigned prefixed = rex || plain;
-    head = head << 8 * prefixed | (0x40 | rex) * prefixed;
-    bytes += prefixed;
-    if (op >> 16) {
-        head = head << 8 | op >> 16;
+    unsigned rex = (unsigned)(width == 8) << 3 | (reg & 8) >> 1 | (rm.base & 8) >> 3 | (rm.index & 8) >> 2;
+    if (rex || plain) {
+        head = head << 8 | 0x40 | rex;
+        bytes++;
+    }
+    if (prefix) {
+        head = head << 8 | prefix;
         bytes++;
     }
     if (width == 2) {
@@ -74,7 +70,16 @@ static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width,
         bytes++;
     }
     e->named |= 1u << reg | (uint32_t)!rm.memory << (rm.base & 15);
-    e->at = put_modrm(put(at, head, bytes), reg, rm);
+    e->at = put_modrm(put(e->at, head, bytes), reg, rm);
+}
+
+static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width, unsigned reg,
+                                 struct host_operand rm)
+{
+    bool plain = op & OP_BYTES
+                 && ((op & OP_BYTE_REG && reg >= 4) || (op & OP_BYTE_RM && !rm.memory && rm.base >= 4))
+                 && !(op & OP_HIGH);
+    encode_in(e, op >> 8 & 7, op >> 16, op & 0xff, plain, width, reg, rm);
 }
 
 void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
@@ -98,7 +103,7 @@ void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigne
         byte(e, low);
     }
     byte(e, op & 0xff);
-    emit_modrm(e, reg, rm);
+    e->at = put_modrm(e->at, reg, rm);
     e->named |= 1u << reg | 1u << vvvv | (uint32_t)!rm.memory << (rm.base & 15);
 }
 
@@ -106,10 +111,8 @@ void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigne
 static ALWAYS_INLINE void encode_sized(struct emitter *e, unsigned opcode, unsigned width, unsigned reg,
                                        struct host_operand rm)
 {
-    if (width == 1)
-        encode(e, OP1(opcode) | OP_BYTE_REG | OP_BYTE_RM, 1, reg, rm);
-    else
-        encode(e, OP1(opcode | 1), width, reg, rm);
+    bool plain = width == 1 && (reg >= 4 || (!rm.memory && rm.base >= 4));
+    encode_in(e, 1, 0, opcode | (width > 1), plain, width, reg, rm);
 }
 
 void emit_load(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm)

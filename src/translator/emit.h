@@ -56,6 +56,7 @@ static inline struct host_operand operand_indexed(unsigned base, unsigned index,
 #define OP_BYTE_REG 0x1000u /* ModRM.reg is a byte register: numbers 4..7 need REX */
 #define OP_BYTE_RM 0x2000u  /* the same for r/m */
 #define OP_HIGH 0x4000u     /* a byte register 4..7 is AH..BH: no REX may come */
+#define OP_BYTES (OP_BYTE_REG | OP_BYTE_RM | OP_HIGH)
 
 /* ALU operations by the number in their opcodes. */
 enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
@@ -89,6 +90,22 @@ void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigne
 /* MOV between register and r/m; 8- and 16-bit ones leave the rest alone. */
 void emit_load(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm);
 void emit_store(struct emitter *e, unsigned width, struct host_operand rm, unsigned reg);
+/* The same for 8 bytes at [RSP + disp], which is not 0: the most frequent ones. */
+static inline void emit_near(struct emitter *e, unsigned opcode, unsigned reg, int32_t disp)
+{
+    bool byte = disp == (int8_t)disp;
+    uint64_t modrm = (byte ? 0x44 : 0x84) | (reg & 7) << 3;
+    emit_bytes(e, 0x24000048 | (reg & 8) >> 1 | opcode << 8 | modrm << 16 | (uint64_t)(uint32_t)disp << 32, byte ? 5 : 8);
+    e->named |= 1u << reg;
+}
+static inline void emit_load_near(struct emitter *e, unsigned reg, int32_t disp)
+{
+    emit_near(e, 0x8b, reg, disp);
+}
+static inline void emit_store_near(struct emitter *e, int32_t disp, unsigned reg)
+{
+    emit_near(e, 0x89, reg, disp);
+}
 /* The shortest MOV of a constant; leaves flags alone. */
 void emit_constant(struct emitter *e, unsigned reg, uint64_t value);
 /* MOV of a sign-extended constant to memory. */

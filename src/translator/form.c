@@ -11,7 +11,7 @@ static unsigned scratch_for_reg(const struct compile *c, const struct form *shap
     return swapped ? SCRATCH2 : SCRATCH;
 }
 
-void form_emit(struct compile *c, const struct form *shape, struct place reg, struct place rm)
+void form_emit_anew(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
     const struct insn *insn = c->insn;
     bool memory = form_is_memory(c);

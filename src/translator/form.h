@@ -52,8 +52,41 @@ static inline bool form_encodable(const struct compile *c, const struct form *fo
     return !high || form_high_encodable(c, form, reg, rm);
 }
 
+/* Whether the current instruction's operands are registers that have the same number
+ * in the host, and so all of it may be as the guest has it; `has_reg`: ModRM.reg is one. */
+static inline bool form_same(const struct compile *c, bool has_reg)
+{
+    const struct insn *insn = c->insn;
+    unsigned reg = (insn->modrm >> 3 & 7) | (insn->rex & 4) << 1, rm = (insn->modrm & 7) | (insn->rex & 1) << 3;
+    unsigned named = 1u << rm | (unsigned)has_reg << reg;
+    return insn->modrm >= 0xc0 && !(named & (UNPINNED_REGISTERS | 1u << RSP));
+}
+
+/* Emits the guest's bytes, of which the immediate has so many. */
+static inline void form_copy(struct compile *c, unsigned immediate)
+{
+    const struct insn *insn = c->insn;
+    unsigned two = c->row->map == MAP_TWO, rex = insn->rex != 0, word = insn->operand_bytes == 2;
+    uint64_t code = insn->opcode | (unsigned)insn->modrm << 8 | insn->imm << 16;
+    code = code << 8 * two | 0x0f * two;
+    code = code << 8 * rex | insn->rex;
+    code = code << 8 * word | 0x66 * word;
+    emit_bytes(&c->e, code, 2 + two + rex + word + immediate);
+}
+
 /* Emits it; flags must have been prepared. */
-void form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm);
+void form_emit_anew(struct compile *c, const struct form *form, struct place reg, struct place rm);
+static inline void form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm)
+{
+    bool same = form_same(c, !form->no_reg) && (form->op & ~OP_BYTES) == (c->insn->opcode | (c->row->map + 1u) << 8)
+                && (!form->no_reg || form->extension == (c->insn->modrm >> 3 & 7));
+    if (same && c->row->map <= MAP_TWO) {
+        scratch_keep(c);
+        form_copy(c, form->immediate);
+        return;
+    }
+    form_emit_anew(c, form, reg, rm);
+}
 
 /* The host register for an operand, loaded into `scratch` if it lives in memory
  * (and is read, or written in part); and back. */
@@ -70,7 +103,7 @@ static inline void form_leave(struct compile *c, unsigned guest, unsigned host)
 {
     if (pinned(guest))
         return;
-    emit_store(&c->e, 8, guest_operand(guest), host);
+    emit_store_near(&c->e, guest_place(guest), host);
     scratch_forget(c, guest);
     scratch_note(c, host, HELD_GUEST | guest);
 }

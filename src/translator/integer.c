@@ -24,6 +24,16 @@ bool form_move(struct compile *c, const struct form *shape, bool byte_reg, bool 
     return true;
 }
 
+/* The same where form_same() is true: `written` is the guest register that changes. */
+static bool move_same(struct compile *c, unsigned written)
+{
+    flags_prepare(c, 1u << written, false);
+    scratch_keep(c);
+    form_copy(c, 0);
+    flags_overwritten(c, 1u << written);
+    return true;
+}
+
 /* Between two registers that live in memory */
 static bool move_in_memory(struct compile *c, unsigned to, unsigned from)
 {
@@ -46,6 +56,8 @@ static bool lower_mov(struct compile *c)
 {
     unsigned width = c->insn->operand_bytes;
     bool load = c->row->opcode & 2;
+    if (form_same(c, true))
+        return move_same(c, form_place(load ? c->insn->reg : c->insn->rm, width, true).guest);
     if (width >= 4 && !form_is_memory(c) && !pinned(c->insn->reg) && !pinned(c->insn->rm))
         return move_in_memory(c, load ? c->insn->reg : c->insn->rm, load ? c->insn->rm : c->insn->reg);
     struct form shape = { .op = OP1(c->row->opcode), .reg_read = !load, .reg_written = load,
@@ -56,6 +68,8 @@ static bool lower_mov(struct compile *c)
 
 static bool lower_extend(struct compile *c, uint32_t op, unsigned from)
 {
+    if (form_same(c, true))
+        return move_same(c, c->insn->reg);
     struct form shape = { .op = op, .reg_written = true, .rm_read = true,
                            .reg_width = c->insn->operand_bytes, .rm_width = (uint8_t)from };
     return form_move(c, &shape, false, true);
@@ -397,19 +411,14 @@ static bool lower_group(struct compile *c)
 static bool lower_one(struct compile *c)
 {
     unsigned o = c->row->opcode;
-    if (o < 0x40 && (o & 7) < 6)
-        return lower_alu(c);
     switch (o) {
     case 0x06: case 0x0e: case 0x16: case 0x1e: return lower_push_segment(c, o >> 3);
     case 0x40: return lower_step(c, true);
     case 0x48: return lower_step(c, false);
-    case 0x80: case 0x81: case 0x82: case 0x83: return lower_alu(c);
     case 0x84: case 0x85: return lower_test(c, false, false);
     case 0xa8: case 0xa9: return lower_test(c, true, true);
     case 0x86: case 0x87: return lower_xchg(c);
-    case 0x88: case 0x89: case 0x8a: case 0x8b: return lower_mov(c);
     case 0x8c: return lower_mov_segment(c);
-    case 0x8d: return lower_lea(c);
     case 0xa0: case 0xa1: return lower_mov_offset(c, true);
     case 0xa2: case 0xa3: return lower_mov_offset(c, false);
     case 0x90: return c->row->prefix == OPCODE_PREFIX_ANY && lower_xchg_accumulator(c);
@@ -433,9 +442,14 @@ static bool lower_one(struct compile *c)
     return false;
 }
 
-bool lower_integer(struct compile *c)
+lowering *integer_lowering(const struct opcode_row *row)
 {
-    if (c->row->map == MAP_ONE)
-        return lower_one(c);
-    return c->row->map == MAP_TWO && lower_two(c);
+    unsigned o = row->opcode;
+    if (row->map != MAP_ONE)
+        return row->map == MAP_TWO ? lower_two : NULL;
+    if (o >= 0x88 && o <= 0x8b)
+        return lower_mov;
+    if ((o < 0x40 && (o & 7) < 6) || (o >= 0x80 && o <= 0x83))
+        return lower_alu;
+    return o == 0x8d ? lower_lea : lower_one;
 }

@@ -209,10 +209,9 @@ void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned byt
 
 /* Groups */
 
-static struct host_operand group_slot(const struct access *access)
+static int32_t group_place(const struct access *access)
 {
-    return operand_memory(VCPU, (int32_t)(offsetof(struct cpu, translated.addend)
-                                          + (access->group - 1u) * sizeof(uint64_t)));
+    return (int32_t)(offsetof(struct cpu, translated.addend) + (access->group - 1u) * sizeof(uint64_t));
 }
 
 /* The scratch register that has the addend, SCRATCH2 unless `either` will do. Of two
@@ -225,7 +224,7 @@ static unsigned need_addend(struct compile *c, const struct access *access, bool
         return SCRATCH;
     bool other = either && !(c->e.named >> SCRATCH2 & 1);
     unsigned scratch = other ? SCRATCH : SCRATCH2;
-    emit_load(&c->e, 8, scratch, group_slot(access));
+    emit_load_near(&c->e, scratch, group_place(access));
     scratch_note(c, scratch, access->group);
     return scratch;
 }
@@ -270,7 +269,7 @@ static void check_group(struct compile *c, const struct group *group, unsigned b
 /* SCRATCH2 is what the members of the access's group add. */
 static void keep_addend(struct compile *c, struct group *group, const struct access *access)
 {
-    emit_store(&c->e, 8, group_slot(access), SCRATCH2);
+    emit_store_near(&c->e, group_place(access), SCRATCH2);
     scratch_note(c, SCRATCH2, access->group);
     group->live = true;
 }

@@ -54,9 +54,12 @@ static inline void scratch_load(struct compile *c, unsigned scratch, unsigned gu
     unsigned what = HELD_GUEST | guest, from = scratch_that_holds(c, what);
     if (from == scratch)
         return;
-    emit_load(&c->e, 8, scratch, from == HOST_NONE ? guest_operand(guest) : operand_register(from));
-    if (from != HOST_NONE)
+    if (from == HOST_NONE) {
+        emit_load_near(&c->e, scratch, guest_place(guest));
+    } else {
+        emit_load(&c->e, 8, scratch, operand_register(from));
         scratch_note(c, from, what);
+    }
     scratch_note(c, scratch, what);
 }
 

@@ -95,7 +95,7 @@ bool lower_shift(struct compile *c)
     unsigned written = memory ? 0 : 1u << rm.guest;
     flags_prepare(c, written, memory_checks(c));
     if (needed && !memory && !rotate)
-        emit_store(&c->e, 8, IN_VCPU(translated.operand), form_enter(c, rm.guest, SCRATCH, true, 8));
+        emit_store_near(&c->e, PLACE(translated.operand), form_enter(c, rm.guest, SCRATCH, true, 8));
     if (rotate && (needed || through))
         flags_load(c, needed ? F_ARITH : F_C);
     form_emit(c, &shape, (struct place){ 0, false }, rm);

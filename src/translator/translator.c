@@ -452,8 +452,10 @@ static bool map_cache(struct translator *t)
 
 static void learn_rows(struct row_facts *rows)
 {
-    for (unsigned i = 0; i <= opcode_row_count; i++)
+    for (unsigned i = 0; i <= opcode_row_count; i++) {
         rows[i].row = row_of(&(struct insn){ .row = (uint16_t)i });
+        rows[i].lower = integer_lowering(rows[i].row);
+    }
     flags_learn(rows);
     access_learn(rows);
 }
