@@ -114,7 +114,7 @@ struct flags_use {
 /* The same of all instructions of a row, as far as it can be said. */
 struct row_flags {
     struct flags_use use;
-    bool counts;           /* reads and kills depend on a constant */
+    bool counts;           /* the count is a constant, and `use` for others than 0 */
     bool memory;           /* ModRM may name memory that is looked at */
     bool one;              /* of the one-byte map */
     uint8_t quiet_below;   /* in registers it neither leaves nor calls, with a lower extension */

@@ -43,26 +43,29 @@ static ALWAYS_INLINE uint8_t *put_modrm(uint8_t *at, unsigned reg, struct host_o
     return at + 1;
 }
 
-/* `plain`: REX even if it says nothing. Folds to little where `map` and `prefix` are
- * constants. */
-static ALWAYS_INLINE void encode_in(struct emitter *e, unsigned map, unsigned prefix, unsigned opcode,
-                                    bool plain, unsigned width, unsigned reg, struct host_operand rm)
+/* Not inline, as small as it may be: others of this file go on here. */
+void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
 {
-    static const uint16_t escape[5] = { 0, 0, 0x0f, 0x380f, 0x3a0f };
-    uint64_t head = opcode;
-    unsigned bytes = 1;
+    unsigned map = op >> 8 & 7, bytes = 1;
+    uint64_t head = op & 0xff;
     if (map > 1) {
-        unsigned more = map == 2 ? 1 : 2;
-        head = head << 8 * more | escape[map];
-        bytes += more;
+        if (map > 2) {
+            head = head << 8 | (map == 3 ? 0x38 : 0x3a);
+            bytes++;
+        }
+        head = head << 8 | 0x0f;
+        bytes++;
     }
     unsigned rex = (unsigned)(width == 8) << 3 | (reg & 8) >> 1 | (rm.base & 8) >> 3 | (rm.index & 8) >> 2;
-    if (rex || plain) {
+    if (op & OP_BYTES && !(op & OP_HIGH)
+        && ((op & OP_BYTE_REG && reg >= 4) || (op & OP_BYTE_RM && !rm.memory && rm.base >= 4)))
+        rex |= 0x40;
+    if (rex) {
         head = head << 8 | 0x40 | rex;
         bytes++;
     }
-    if (prefix) {
-        head = head << 8 | prefix;
+    if (op >> 16) {
+        head = head << 8 | op >> 16;
         bytes++;
     }
     if (width == 2) {
@@ -71,20 +74,6 @@ static ALWAYS_INLINE void encode_in(struct emitter *e, unsigned map, unsigned pr
     }
     e->named |= 1u << reg | (uint32_t)!rm.memory << (rm.base & 15);
     e->at = put_modrm(put(e->at, head, bytes), reg, rm);
-}
-
-static ALWAYS_INLINE void encode(struct emitter *e, uint32_t op, unsigned width, unsigned reg,
-                                 struct host_operand rm)
-{
-    bool plain = op & OP_BYTES
-                 && ((op & OP_BYTE_REG && reg >= 4) || (op & OP_BYTE_RM && !rm.memory && rm.base >= 4))
-                 && !(op & OP_HIGH);
-    encode_in(e, op >> 8 & 7, op >> 16, op & 0xff, plain, width, reg, rm);
-}
-
-void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
-{
-    encode(e, op, width, reg, rm);
 }
 
 void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigned reg, unsigned vvvv,
@@ -108,11 +97,9 @@ void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigne
 }
 
 /* The opcode of a byte and a wider form that differ in bit 0. */
-static ALWAYS_INLINE void encode_sized(struct emitter *e, unsigned opcode, unsigned width, unsigned reg,
-                                       struct host_operand rm)
+static void encode_sized(struct emitter *e, unsigned opcode, unsigned width, unsigned reg, struct host_operand rm)
 {
-    bool plain = width == 1 && (reg >= 4 || (!rm.memory && rm.base >= 4));
-    encode_in(e, 1, 0, opcode | (width > 1), plain, width, reg, rm);
+    emit_instruction(e, width == 1 ? OP1(opcode) | OP_BYTE_REG | OP_BYTE_RM : OP1(opcode | 1), width, reg, rm);
 }
 
 void emit_load(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm)
@@ -160,7 +147,7 @@ void emit_rorx(struct emitter *e, unsigned reg, unsigned from, unsigned count)
 
 void emit_lea(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm)
 {
-    encode(e, OP1(0x8d), width, reg, rm);
+    emit_instruction(e, OP1(0x8d), width, reg, rm);
 }
 
 void emit_alu(struct emitter *e, enum alu alu, unsigned width, unsigned reg, struct host_operand rm)
@@ -171,13 +158,13 @@ void emit_alu(struct emitter *e, enum alu alu, unsigned width, unsigned reg, str
 void emit_alu_constant(struct emitter *e, enum alu alu, unsigned width, struct host_operand rm, int32_t value)
 {
     if (width == 1) {
-        encode(e, OP1(0x80) | OP_BYTE_RM, 1, alu, rm);
+        emit_instruction(e, OP1(0x80) | OP_BYTE_RM, 1, alu, rm);
         emit_bytes(e, (uint32_t)value, 1);
     } else if (value == (int8_t)value) {
-        encode(e, OP1(0x83), width, alu, rm);
+        emit_instruction(e, OP1(0x83), width, alu, rm);
         emit_bytes(e, (uint32_t)value, 1);
     } else {
-        encode(e, OP1(0x81), width, alu, rm);
+        emit_instruction(e, OP1(0x81), width, alu, rm);
         emit_bytes(e, (uint32_t)value, width == 2 ? 2 : 4);
     }
 }

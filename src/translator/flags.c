@@ -100,22 +100,23 @@ static unsigned quiet_below(const struct opcode_row *row)
     return extension;
 }
 
-/* Shifts by a constant may be by 0. */
-static bool counts(const struct opcode_row *row)
+/* What holds of the row's shifts by a constant other than 0 does not of this one. */
+static bool counts(const struct opcode_row *row, const struct insn *insn)
 {
-    return is_shift(row) || (row->map == MAP_TWO && (row->opcode == 0xa4 || row->opcode == 0xac));
+    unsigned extension = insn->modrm >> 3 & 7;
+    return !(insn->imm & 31) || (row->map == MAP_ONE && (extension == 2 || extension == 3)); /* RCL, RCR */
 }
 
 void flags_learn(struct row_facts *rows)
 {
     for (unsigned i = 0; i <= opcode_row_count; i++) {
-        struct insn insn = { .row = (uint16_t)i };
+        struct insn insn = { .row = (uint16_t)i, .imm = 1 };
         const struct opcode_row *row = rows[i].row;
         bool lea = row->map == MAP_ONE && row->opcode == 0x8d;
         insn.attributes = (uint8_t)row->attributes;
         rows[i].flags = (struct row_flags){
             .use = { (uint16_t)flags_read(&insn, row), (uint16_t)flags_killed(&insn, row), false },
-            .counts = counts(row), .memory = row->modrm & MODRM_PRESENT && !lea,
+            .counts = constant_shift(&insn, row), .memory = row->modrm & MODRM_PRESENT && !lea,
             .one = row->map == MAP_ONE, .quiet_below = (uint8_t)quiet_below(row),
         };
     }
@@ -153,7 +154,7 @@ enum flags_demand flags_analyse(struct compile *c)
         const struct insn *insn = c->insns[i];
         const struct row_flags *row = &c->facts[i]->flags;
         struct flags_use use = row->use;
-        if (row->counts) {
+        if (row->counts && counts(c->facts[i]->row, insn)) {
             use.read = (uint16_t)flags_read(insn, c->facts[i]->row);
             use.killed = (uint16_t)flags_killed(insn, c->facts[i]->row);
         }

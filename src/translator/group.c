@@ -31,7 +31,7 @@ struct reference {
     struct key key;
     int64_t low;
     uint8_t number, which, bytes, alignment;
-    bool write;
+    bool write, grouped;
 };
 
 /* What is known of the registers at an instruction. */
@@ -50,10 +50,10 @@ static void refer(struct analysis *a, struct reference reference)
     a->references[a->count++] = reference;
 }
 
-static void refer_operand(struct analysis *a, unsigned number, const struct insn *insn,
-                          const struct access_use *use)
+static void refer_operand(struct analysis *a, unsigned number, const struct insn *insn, unsigned bytes,
+                          unsigned alignment, bool write)
 {
-    if (!use->bytes || insn->address_shift)
+    if (!bytes || insn->address_shift)
         return;
     struct key key = { .epoch = insn->seg == SEGMENT_FLAT ? 0 : a->epoch, .scale = insn->scale,
                        .segment = insn->seg };
@@ -73,23 +73,27 @@ static void refer_operand(struct analysis *a, unsigned number, const struct insn
         if (insn->seg == SEGMENT_FLAT)
             key.base = VALUE_PLACE;
     }
-    refer(a, (struct reference){ key, low, (uint8_t)number, ACCESS_OPERAND, (uint8_t)use->bytes,
-                                 (uint8_t)use->alignment, use->write });
+    refer(a, (struct reference){ key, low, (uint8_t)number, ACCESS_OPERAND, (uint8_t)bytes,
+                                 (uint8_t)alignment, write, false });
 }
 
 static void refer_stack(struct analysis *a, unsigned number, unsigned base, int disp, bool write)
 {
     struct key key = { .base = a->value[base], .segment = SEGMENT_FLAT };
-    refer(a, (struct reference){ key, a->delta[base] + disp, (uint8_t)number, ACCESS_STACK, 8, 1, write });
+    refer(a, (struct reference){ key, a->delta[base] + disp, (uint8_t)number, ACCESS_STACK, 8, 1, write,
+                                 false });
+}
+
+static void renew_one(struct analysis *a, unsigned i)
+{
+    a->value[i] = a->next_value++;
+    a->delta[i] = 0;
 }
 
 static void renew(struct analysis *a, unsigned written)
 {
-    for (unsigned left = written & ALL_REGISTERS; left; left &= left - 1) {
-        unsigned i = (unsigned)__builtin_ctz(left);
-        a->value[i] = a->next_value++;
-        a->delta[i] = 0;
-    }
+    for (unsigned left = written & ALL_REGISTERS; left; left &= left - 1)
+        renew_one(a, (unsigned)__builtin_ctz(left));
 }
 
 /* to = from + delta */
@@ -132,7 +136,7 @@ static void step_unknown(struct analysis *a, unsigned number, const struct insn 
     a->c->insn = insn;
     a->c->row = row_of(insn);
     struct access_use use = access_use(a->c);
-    refer_operand(a, number, insn, &use);
+    refer_operand(a, number, insn, use.bytes, use.alignment, use.write);
     if (use.registers == ALL_REGISTERS)
         a->epoch++;
     renew(a, use.registers);
@@ -152,7 +156,7 @@ static void step(struct analysis *a, unsigned number)
     bool memory = row_in_memory(facts, insn), wide = insn->operand_bytes == 8;
     if (memory && access->bytes) {
         unsigned bytes = access->bytes == ACCESS_WIDTH ? insn->operand_bytes : access->bytes;
-        refer_operand(a, number, insn, &(struct access_use){ bytes, 1, access->write, 0 });
+        refer_operand(a, number, insn, bytes, 1, access->write);
     }
     bool stack = wide && access->stack != REGISTER_ZERO;
     if (stack)
@@ -166,12 +170,11 @@ static void step(struct analysis *a, unsigned number)
     }
     if (stack && access->stack == RSP)
         derive(a, RSP, RSP, access->pops ? 8 : access->stack_disp);
-    unsigned written = access->fixed;
+    renew(a, access->fixed);
     if (access->rm && !memory)
-        written |= 1u << (insn->rm >> access->shift & 15);
+        renew_one(a, insn->rm >> access->shift & 15);
     if (access->reg)
-        written |= 1u << (insn->reg >> access->shift & 15);
-    renew(a, written);
+        renew_one(a, insn->reg >> access->shift & 15);
 }
 
 static bool same(const struct key *a, const struct key *b)
@@ -257,7 +260,7 @@ static void form(struct analysis *a, unsigned first)
     range.in_page = a->c->grouping == GROUPS_PARTED && known_place(a, &head->key, &range.place);
     for (unsigned i = first + 1; i < a->count; i++) {
         const struct reference *r = &a->references[i];
-        if (accesses->access[r->number][r->which].group || !same(&r->key, &head->key) || !widen(a, r, &range))
+        if (!same(&r->key, &head->key) || r->grouped || !widen(a, r, &range))
             continue;
         taken[count++] = (uint8_t)i;
         write |= r->write;
@@ -271,11 +274,14 @@ static void form(struct analysis *a, unsigned first)
     };
     taken[count++] = (uint8_t)first;
     for (unsigned i = 0; i < count; i++) {
-        const struct reference *r = &a->references[taken[i]];
+        struct reference *r = &a->references[taken[i]];
+        bool is_head = taken[i] == first;
+        r->grouped = true;
         accesses->access[r->number][r->which] = (struct access){
-            .group = (uint8_t)accesses->group_count, .head = taken[i] == first, .bytes = r->bytes,
+            .group = (uint8_t)accesses->group_count, .head = is_head, .bytes = r->bytes,
             .offset = (uint16_t)(r->low - range.low),
         };
+        accesses->members[r->which] |= (uint64_t)!is_head << r->number;
     }
 }
 
@@ -283,6 +289,7 @@ void groups_find(struct compile *c)
 {
     struct analysis a;
     memset(c->accesses.access, 0, c->count * sizeof *c->accesses.access);
+    memset(c->accesses.members, 0, sizeof c->accesses.members);
     c->accesses.group_count = 0;
     if (c->grouping == GROUPS_NONE || c->kind->code_bytes != 8)
         return;
@@ -295,7 +302,7 @@ void groups_find(struct compile *c)
     for (unsigned i = 0; i < c->count; i++)
         step(&a, i);
     for (unsigned i = 0; i < a.count; i++)
-        if (!c->accesses.access[a.references[i].number][a.references[i].which].group)
+        if (!a.references[i].grouped)
             form(&a, i);
     c->trouble = c->grouping == GROUPS_PARTED && !a.parted;
 }

@@ -8,7 +8,7 @@
 
 struct compile;
 
-#define INSNS_MAXIMUM 64 /* instructions of a translation */
+#define INSNS_MAXIMUM 64 /* instructions of a translation: a bit of 64 each */
 
 /* Accesses that share a check. */
 struct group {
@@ -32,6 +32,7 @@ enum { ACCESS_OPERAND, ACCESS_STACK, ACCESS_KINDS };
 /* Of a translation: `access` by number of the instruction. */
 struct accesses {
     struct access access[INSNS_MAXIMUM][ACCESS_KINDS];
+    uint64_t members[ACCESS_KINDS]; /* bit n: instruction n is in a group, but not its head */
     struct group groups[TRANSLATED_GROUPS];
     unsigned group_count;
 };
@@ -42,8 +43,7 @@ void groups_find(struct compile *c);
 /* Whether an access of the instruction `number` needs no check. */
 static inline bool access_is_member(const struct accesses *accesses, unsigned number, unsigned which)
 {
-    const struct access *access = &accesses->access[number][which];
-    return access->group && !access->head;
+    return accesses->members[which] >> number & 1;
 }
 
 /* What an instruction does with memory and with general registers. */
