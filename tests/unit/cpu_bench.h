@@ -207,6 +207,20 @@ static inline void bench_long(struct cpu_bench *b, unsigned cpl)
     cpu_restored(b->cpu);
 }
 
+/* What is true or false is 1 or 0: states are compared as bytes. */
+static inline void bench_check_state(const struct cpu_state *s)
+{
+    const uint8_t truths[] = { s->shadow_sti, s->shadow_mov_ss, s->nmi_blocked, s->smi_pending,
+                               s->init_pending, s->apic_off, s->yield, s->monitor_armed };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(truths); i++)
+        assert_in_range(truths[i], 0, 1);
+    assert_in_range(s->smm, 0, 2);
+    assert_in_range(s->cpl, 0, 3);
+    assert_int_equal(s->rflags & ~0x3f7fd7ull, 0);
+    assert_true(s->rflags & FLAG_1);
+}
+
 /* cpu_run, which leaves what is derived from the state as mode.c would make it anew. */
 static inline enum cpu_exit bench_run(struct cpu_bench *b, uint64_t budget)
 {
@@ -224,6 +238,7 @@ static inline enum cpu_exit bench_run(struct cpu_bench *b, uint64_t budget)
     assert_int_equal(rip_mask, cpu->rip_mask);
     assert_int_equal(code_bytes, cpu->code_bytes);
     assert_ptr_equal(tlb, cpu->tlb);
+    bench_check_state(&cpu->s);
     return exit;
 }
 
