@@ -18,6 +18,7 @@
 
 #include "cpu/debug.h"
 #include "cpu/engine.h"
+#include "cpu/known.h"
 #include "cpu/segment.h"
 #include "util/assert.h"
 
@@ -343,15 +344,6 @@ static void commit_walk(struct cpu *cpu, struct walk *walk, bool write)
         walk->dirty = true;
 }
 
-/* Makes the write tag plain if the page has no tracking flag. */
-static void allow_writes(struct cpu *cpu, struct tlb_entry *entry, uint32_t page)
-{
-    if (cpu->memory->flags[page])
-        return;
-    entry->write_tag = tlb_plain(entry->write_tag);
-    tlb_note_writer(cpu->engine, page, entry->write_tag);
-}
-
 /* Fills the TLB entry of `linear` with every tag that needs no further look. */
 static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const struct walk *walk)
 {
@@ -374,18 +366,7 @@ static void fill(struct cpu *cpu, enum mmu_index index, uint64_t linear, const s
     if (!walk->dirty || write_page != read_page || !permits(cpu, walk, index, ACCESS_WRITE))
         return;
     entry->write_tag = tlb_tracked(page_linear);
-    allow_writes(cpu, entry, read_page);
-}
-
-/* The backing page of a write to `linear` for which only tracking stands in the
- * way; PHYSMEM_MMIO: it is to be translated. */
-static uint32_t tracked_page(const struct cpu *cpu, enum mmu_index index, uint64_t linear)
-{
-    const struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
-    if (entry->write_tag != tlb_tracked(linear & ~(uint64_t)PAGE_MASK))
-        return PHYSMEM_MMIO;
-    const uint8_t *host = (const uint8_t *)(uintptr_t)(linear + entry->addend);
-    return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
+    tlb_allow_writes(cpu, entry, read_page);
 }
 
 /* What a walk found before, when its entry had to give way to another page's. */
@@ -511,7 +492,7 @@ static void write_physical(struct cpu *cpu, uint64_t physical, const uint8_t *va
 struct pieces {
     uint64_t physical[2];
     unsigned bytes[2];
-    uint32_t tracked; /* the backing page, should only tracking demand a look; else PHYSMEM_MMIO */
+    uint32_t tracked; /* the backing page, should at most tracking demand a look; else PHYSMEM_MMIO */
 };
 
 /* The bits that a linear address has for the processor's own accesses; explicit
@@ -530,7 +511,7 @@ static int locate(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64
     pieces->bytes[1] = bytes - pieces->bytes[0];
     pieces->tracked = PHYSMEM_MMIO;
     if (access == ACCESS_WRITE && !pieces->bytes[1]) {
-        pieces->tracked = tracked_page(cpu, index, linear);
+        pieces->tracked = known_write_page(cpu, index, linear);
         pieces->physical[0] = linear & PAGE_MASK; /* all that is looked at */
         if (pieces->tracked != PHYSMEM_MMIO)
             return 0;
@@ -547,6 +528,8 @@ static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, u
                        void *value, unsigned bytes)
 {
     struct pieces pieces;
+    if (known_read_across(cpu, index, linear & mask, mask, value, bytes))
+        return 0;
     if (locate(cpu, index, linear, mask, bytes, ACCESS_READ, &pieces))
         return CPU_FAULT;
     read_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);
@@ -555,24 +538,16 @@ static int read_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, u
     return 0;
 }
 
-/* A write to plain memory, which may end the tracking of its page. */
-static void write_tracked(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint32_t page,
-                          const void *value, unsigned bytes)
-{
-    struct tlb_entry *entry = &cpu->tlbs[index].entry[tlb_slot(linear)];
-    physmem_store(cpu->memory, page, linear & PAGE_MASK, value, bytes);
-    if (entry->write_tag == tlb_tracked(linear & ~(uint64_t)PAGE_MASK))
-        allow_writes(cpu, entry, page);
-}
-
 static int write_linear(struct cpu *cpu, enum mmu_index index, uint64_t linear, uint64_t mask,
                         const void *value, unsigned bytes)
 {
     struct pieces pieces;
+    if (known_write_across(cpu, index, linear & mask, mask, value, bytes))
+        return 0;
     if (locate(cpu, index, linear, mask, bytes, ACCESS_WRITE, &pieces))
         return CPU_FAULT;
     if (pieces.tracked != PHYSMEM_MMIO) {
-        write_tracked(cpu, index, linear & mask, pieces.tracked, value, bytes);
+        known_write(cpu, index, linear & mask, pieces.tracked, value, bytes);
         return 0;
     }
     write_physical(cpu, pieces.physical[0], value, pieces.bytes[0]);

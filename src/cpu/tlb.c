@@ -253,6 +253,14 @@ void tlb_note_writer(struct engine *engine, uint32_t page, uint64_t linear)
         *writer |= WRITER_SEVERAL;
 }
 
+void tlb_allow_writes(struct cpu *cpu, struct tlb_entry *entry, uint32_t page)
+{
+    if (cpu->memory->flags[page])
+        return;
+    entry->write_tag = tlb_plain(entry->write_tag);
+    tlb_note_writer(cpu->engine, page, entry->write_tag);
+}
+
 /* The entry's page at `host` is to be looked at before each write. */
 static void track_writes(struct tlb_entry *entry, uintptr_t host)
 {

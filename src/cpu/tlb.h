@@ -142,6 +142,9 @@ void tlb_drop_from_spaces(struct cpu *cpu, uint32_t root, uint64_t linear, uint6
 /* None is kept any longer. */
 void tlb_forget_spaces(struct cpu *cpu);
 
+/* Makes the write tag plain if its page has no tracking flag. */
+void tlb_allow_writes(struct cpu *cpu, struct tlb_entry *entry, uint32_t page);
+
 /* A plain write tag for `linear` is given out, or one is restored. */
 void tlb_note_writer(struct engine *engine, uint32_t page, uint64_t linear);
 

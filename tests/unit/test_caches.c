@@ -282,6 +282,39 @@ static void tracking_ends(void **state)
     assert_true(writes(b, PLACE));
 }
 
+/* Across a border of pages nothing is walked again, and tracking is what it is inside one. */
+static void known_pages_are_not_walked(void **state)
+{
+    struct cpu_bench *b = *state;
+    const uint64_t at = PLACE + 0xffd;
+    const unsigned page = PLACE >> 12;
+    uint64_t value = 0;
+
+    bench_long(b, 0);
+    bench_put(b, at, 0x1122334455667788, 8);
+    assert_int_equal(memory_write8(b->cpu, SEGMENT_FLAT, PLACE, 1), 0);
+    assert_int_equal(memory_read64(b->cpu, SEGMENT_FLAT, at, &value), 0);
+    assert_int_equal(value, 0x1122334455667788);
+    assert_int_equal(memory_write64(b->cpu, SEGMENT_FLAT, at, 0x99aabbccddeeff00), 0);
+    uint64_t walks = b->engine->walks;
+    physmem_clean(&b->memory, 0);
+    assert_int_equal(memory_read64(b->cpu, SEGMENT_FLAT, at, &value), 0);
+    assert_int_equal(value, 0x99aabbccddeeff00);
+    assert_false(writes(b, PLACE) || writes(b, PLACE + 0x1000));
+    assert_int_equal(memory_write64(b->cpu, SEGMENT_FLAT, at, 0x0123456789abcdef), 0);
+    assert_int_equal(bench_get(b, at, 8), 0x0123456789abcdef);
+    assert_int_equal(b->memory.dirty_count, 2);
+    assert_int_equal(b->memory.dirty[0], page);
+    assert_int_equal(b->memory.dirty[1], page + 1);
+    assert_true(writes(b, PLACE) && writes(b, PLACE + 0x1000));
+    physmem_flag(&b->memory, page + 1, PHYSMEM_CODE);
+    b->engine->page_lines[page + 1] = 1;
+    assert_int_equal(memory_write64(b->cpu, SEGMENT_FLAT, at, 5), 0); /* to its first line */
+    assert_int_equal(bench_get(b, at, 8), 5);
+    assert_int_equal(b->memory.flags[page + 1], 0);
+    assert_int_equal(b->engine->walks, walks);
+}
+
 static const struct block *block_at(struct cpu_bench *b, uint64_t at)
 {
     return engine_find_block(b->engine, block_key((uint32_t)(at >> 12), at, 8));
@@ -555,6 +588,7 @@ int main(void)
         BENCH_TEST(entries_are_used),
         BENCH_TEST(limits_do_not_slow_down),
         BENCH_TEST(tracking_ends),
+        BENCH_TEST(known_pages_are_not_walked),
         BENCH_TEST(blocks_know_their_successors),
         BENCH_TEST(lines_have_code),
         BENCH_TEST(walks_are_not_repeated),
