@@ -94,8 +94,9 @@ void emit_store(struct emitter *e, unsigned width, struct host_operand rm, unsig
 static inline void emit_near(struct emitter *e, unsigned opcode, unsigned reg, int32_t disp)
 {
     bool byte = disp == (int8_t)disp;
-    uint64_t modrm = (byte ? 0x44 : 0x84) | (reg & 7) << 3;
-    emit_bytes(e, 0x24000048 | (reg & 8) >> 1 | opcode << 8 | modrm << 16 | (uint64_t)(uint32_t)disp << 32, byte ? 5 : 8);
+    unsigned modrm = (byte ? 0x44 : 0x84) | (reg & 7) << 3;
+    uint64_t head = 0x24000048 | (reg & 8) >> 1 | opcode << 8 | modrm << 16; /* REX, opcode, ModRM, SIB */
+    emit_bytes(e, head | (uint64_t)(uint32_t)disp << 32, byte ? 5 : 8);
     e->named |= 1u << reg;
 }
 static inline void emit_load_near(struct emitter *e, unsigned reg, int32_t disp)

@@ -78,8 +78,10 @@ static inline void form_copy(struct compile *c, unsigned immediate)
 void form_emit_anew(struct compile *c, const struct form *form, struct place reg, struct place rm);
 static inline void form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm)
 {
-    bool same = form_same(c, !form->no_reg) && (form->op & ~OP_BYTES) == (c->insn->opcode | (c->row->map + 1u) << 8)
-                && (!form->no_reg || form->extension == (c->insn->modrm >> 3 & 7));
+    const struct insn *insn = c->insn;
+    uint32_t op = insn->opcode | (c->row->map + 1u) << 8; /* the guest's */
+    bool same = form_same(c, !form->no_reg) && (form->op & ~OP_BYTES) == op
+                && (!form->no_reg || form->extension == (insn->modrm >> 3 & 7));
     if (same && c->row->map <= MAP_TWO) {
         scratch_keep(c);
         form_copy(c, form->immediate);
