@@ -276,6 +276,18 @@ static void test_loads(void **state)
     same(&r, 0x7fff, 1ull << 63);
     assert_int_equal(fp_x87_from_i64(&r, INT64_MIN), 0);
     same(&r, 0xc03e, 1ull << 63);
+    /* Zeros, over whatever was there. */
+    for (unsigned sign = 0; sign < 2; sign++) {
+        r = value(0x1234, ~0ull);
+        assert_int_equal(fp_x87_from_f32(&r, sign << 31), 0);
+        same(&r, (uint16_t)(sign << 15), 0);
+        r = value(0x1234, ~0ull);
+        assert_int_equal(fp_x87_from_f64(&r, (uint64_t)sign << 63), 0);
+        same(&r, (uint16_t)(sign << 15), 0);
+    }
+    r = value(0x1234, ~0ull);
+    assert_int_equal(fp_x87_from_i64(&r, 0), 0);
+    same(&r, 0, 0);
 }
 
 static void test_stores(void **state)
