@@ -7,6 +7,7 @@
     CLOCK=cpu           processor time of the emulator instead of time that passed, for a host
                         that others use too
     ICOUNT=shift=auto   QEMU's -icount, also for its record and replay
+    QEMU=PROGRAM        this QEMU instead of the qemu-system-x86_64 that is found
     LIMIT=180           seconds without a sign of life after which a guest hangs
 
 All guests boot the same kernel and initramfs with 512 MiB, one CPU and (as far as QEMU
@@ -26,7 +27,7 @@ import time
 BUILD = os.environ.get("BUILD", "build")
 WORK = BUILD + "/bench"
 GROUNDHOG = BUILD + "/groundhog"
-QEMU = shutil.which("qemu-system-x86_64")
+QEMU = shutil.which(os.environ.get("QEMU", "qemu-system-x86_64"))
 KERNEL = "build/kernels/linux-image-amd64"
 MEMORY_MIB = 512
 NATIVE_RUNS = 3 # a turn: they are short
