@@ -93,6 +93,25 @@ struct translated {
     uint32_t jumps[MMU_INDEX_COUNT][TRANSLATED_JUMPS]; /* by address: code of a block */
 };
 
+/*
+ * A range of linear addresses which one place in translated code may access at once,
+ * without a look into the TLB that it came from. tlb_changed shuts it.
+ * (translator/window.c)
+ */
+#define TRANSLATED_WINDOWS 16384
+struct translated_window {
+    uint64_t low;
+    uint64_t limit;   /* accesses to low + less than this are inside; 0: it is shut */
+    uintptr_t host;   /* of low */
+    uintptr_t addend; /* host - low */
+};
+struct translated_windows {
+    struct translated_window window[TRANSLATED_WINDOWS];
+    int32_t patience[TRANSLATED_WINDOWS]; /* misses until window_open is called */
+    uint32_t open_count;
+    uint16_t open[TRANSLATED_WINDOWS]; /* the numbers of those that are */
+};
+
 /* What a memory access needs of a segment; derived from struct segment, CR0,
  * EFER and CPL. An access of n bytes at `offset` passes at once when offset + n
  * <= end; an end of 0 always takes the slow check (null, expand-down,
@@ -152,6 +171,7 @@ struct cpu {
     struct debug_points *debug;    /* NULL: no debugger */
 
     struct translated translated;
+    struct translated_windows windows;
     struct tlb tlbs[MMU_INDEX_COUNT];
     uint32_t tlb_root;            /* backing page of the PML4 or PML5 that the TLBs rest on */
     uint32_t space_turn;          /* counts the spaces that were left */

@@ -133,12 +133,12 @@ static void restore(struct cpu *cpu, struct tlb_space *space)
 
 /* Of the upper half: drops what the entries that differ led to. One without A
  * has led to nothing that is cached. */
-static void drop_differences(struct cpu *cpu, uint32_t from, uint32_t to)
+static bool drop_differences(struct cpu *cpu, uint32_t from, uint32_t to)
 {
     const uint8_t *old = physmem_host(cpu->memory, from), *new = physmem_host(cpu->memory, to);
     unsigned shift = cpu->s.cr4 & CR4_LA57 ? 48 : 39;
     if (memcmp(old + PAGE_BYTES / 2, new + PAGE_BYTES / 2, PAGE_BYTES / 2) == 0)
-        return;
+        return false;
     for (unsigned at = PAGE_BYTES / 2; at < PAGE_BYTES; at += 8) {
         uint64_t entry = load64(old + at);
         if (entry == load64(new + at) || (entry & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
@@ -148,6 +148,7 @@ static void drop_differences(struct cpu *cpu, uint32_t from, uint32_t to)
             if (!cpu->tlbs[index].empty)
                 tlb_drop(cpu, index, linear, 1ull << shift);
     }
+    return true;
 }
 
 void tlb_enter_space(struct cpu *cpu, uint32_t root)
@@ -155,13 +156,13 @@ void tlb_enter_space(struct cpu *cpu, uint32_t root)
     uint32_t before = cpu->tlb_root;
     if (root == before || before == TLB_NO_ROOT)
         return; /* the same tables, or nothing is cached */
-    drop_differences(cpu, before, root);
+    bool upper = drop_differences(cpu, before, root);
     leave(cpu, before);
     struct tlb_space *space = find(cpu, root);
     if (space)
         restore(cpu, space);
     cpu->tlb_root = root;
-    cpu->tlb_version++;
+    tlb_changed(cpu, upper);
     cpu->fetch_linear = TLB_INVALID;
     mmu_note_top(cpu, root);
 }

@@ -22,6 +22,28 @@ void tlb_make_invalid(struct tlb_entry *entry, unsigned slot)
     entry->read_tag = entry->write_tag = entry->exec_tag = tlb_no_tag(slot);
 }
 
+static void shut_windows(struct translated_windows *windows, bool upper)
+{
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < windows->open_count; i++) {
+        uint16_t number = windows->open[i];
+        if (windows->window[number].low >> 63 && !upper) {
+            windows->open[open++] = number;
+            continue;
+        }
+        windows->window[number].limit = 0;
+        windows->patience[number] = 0;
+    }
+    windows->open_count = open;
+}
+
+void tlb_changed(struct cpu *cpu, bool upper)
+{
+    cpu->tlb_version++;
+    if (cpu->windows.open_count)
+        shut_windows(&cpu->windows, upper);
+}
+
 /* Of one slot: what lies in [linear, linear + span). */
 static void drop_slot(struct tlb *tlb, unsigned slot, uint64_t linear, uint64_t span)
 {
@@ -115,7 +137,7 @@ void mmu_flush(struct cpu *cpu)
     }
     tlb_forget_spaces(cpu);
     cpu->tlb_root = TLB_NO_ROOT;
-    cpu->tlb_version++;
+    tlb_changed(cpu, true);
     cpu->fetch_linear = TLB_INVALID;
     cpu_code_changed(cpu);
 }
@@ -136,7 +158,7 @@ static void drop_of_cpu(struct cpu *cpu, uint64_t linear, uint64_t span)
             tlb_drop(cpu, index, linear, span);
     if (cpu->fetch_linear - linear < span)
         cpu->fetch_linear = TLB_INVALID;
-    cpu->tlb_version++;
+    tlb_changed(cpu, true);
     if (code - linear < span || code + INSN_BYTES_MAXIMUM - 1 - linear < span)
         cpu_code_changed(cpu);
 }
@@ -283,7 +305,7 @@ void mmu_page_flagged(struct engine *engine, uint32_t page)
     engine->writers[page] = 0;
     for (unsigned i = 0; i < engine->cpu_count; i++) {
         struct cpu *cpu = engine->cpus[i];
-        cpu->tlb_version++;
+        tlb_changed(cpu, true);
         for (unsigned index = 0; writer && index < MMU_INDEX_COUNT; index++) {
             struct tlb *tlb = &cpu->tlbs[index];
             if (tlb->empty)
@@ -328,7 +350,7 @@ void mmu_pages_cleaned(struct engine *engine, const uint32_t *pages, uint32_t co
         engine->writers[pages[i]] = 0;
     for (unsigned i = 0; i < engine->cpu_count; i++) {
         struct cpu *cpu = engine->cpus[i];
-        cpu->tlb_version++;
+        tlb_changed(cpu, true);
         for (unsigned index = 0; index < MMU_INDEX_COUNT; index++)
             if (!cpu->tlbs[index].empty)
                 track_clean(&cpu->tlbs[index], engine->memory);

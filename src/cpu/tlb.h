@@ -128,6 +128,9 @@ const struct tlb_entry *tlb_victim(const struct cpu *cpu, unsigned index, uint64
 /* A first write is the moment a page stops being CLEAN; only after that can its write
  * tag be given out. */
 void tlb_begin_write(struct cpu *cpu, uint64_t physical);
+/* Entries were dropped, or rights were lost, in the upper half only if `upper`: counts it
+ * in tlb_version, and shuts windows of translated code. */
+void tlb_changed(struct cpu *cpu, bool upper);
 /* An entry, which lies in `slot` of a TLB, allows nothing. */
 void tlb_make_invalid(struct tlb_entry *entry, unsigned slot);
 /* Puts an entry that was kept into its slot. */

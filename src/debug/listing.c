@@ -47,6 +47,17 @@ static const struct vcpu_field vcpu_fields[] = {
     FIELD("t.kind_version", translated.kind_version), ARRAY("t.jumps", translated.jumps),
 };
 
+/* "w5.low", of window 5 */
+static void name_window(uint32_t offset, char *to, size_t size)
+{
+    static const char *const fields[] = { "low", "limit", "host", "addend" };
+    if (offset < offsetof(struct translated_windows, patience))
+        snprintf(to, size, "w%zu.%s", offset / sizeof(struct translated_window),
+                 fields[offset % sizeof(struct translated_window) / 8]);
+    else
+        snprintf(to, size, "w%zu.patience", (offset - offsetof(struct translated_windows, patience)) / sizeof(int32_t));
+}
+
 /* "tlb1.read_tag": the whole table, to be indexed; "tlb1.code_id[5]". */
 static void name_tlb(uint32_t offset, char *to, size_t size)
 {
@@ -77,6 +88,10 @@ static bool name_field(const void *context, unsigned base, int64_t disp, char *t
     uint32_t offset = (uint32_t)disp;
     if (offset >= offsetof(struct cpu, tlbs)) {
         name_tlb(offset - offsetof(struct cpu, tlbs), to, size);
+        return true;
+    }
+    if (offset >= offsetof(struct cpu, windows)) {
+        name_window(offset - offsetof(struct cpu, windows), to, size);
         return true;
     }
     for (unsigned i = 0; i < sizeof vcpu_fields / sizeof *vcpu_fields; i++) {

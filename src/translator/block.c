@@ -74,14 +74,15 @@ void compile_side_exit(struct compile *c, enum condition condition, uint64_t tar
     c->exits[c->exit_count - 1].flags.units = units(c);
 }
 
-void compile_cautious_exit(struct compile *c, uint8_t *from)
+uint8_t **compile_cautious_exit(struct compile *c)
 {
     uint64_t rip = insn_end(c) - c->insn->length;
     struct side_exit *exit = &c->exits[c->exit_count++];
-    *exit = (struct side_exit){ from, c->flags, c->fip, rip, (uint16_t)(c->count - c->number),
+    *exit = (struct side_exit){ NULL, c->flags, c->fip, rip, (uint16_t)(c->count - c->number),
                                  (uint8_t)(c->grouping + 1) };
-    exit->flags.live = false; /* the check spoiled them */
+    exit->flags.live = false; /* the check spoils them */
     exit->flags.units = units(c);
+    return &exit->from;
 }
 
 static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, unsigned grouping)
@@ -422,6 +423,7 @@ void block_compile(struct compile *c)
     c->flags.units = 0;
     c->loop = e->at;
     compile_parts(c);
+    window_finish(c);
     for (unsigned i = 0; i < c->slow_count; i++) {
         watch_mark(c, PART_SLOW, c->slow[i].insn);
         compile_slow_path(c, &c->slow[i]);

@@ -69,6 +69,8 @@ static bool returns(const struct compile *c)
 /* Goes on behind the last block. */
 static bool extend(struct compile *c, uint32_t limit)
 {
+    const struct translation *translation = c->translation;
+    bool again = translation->part_count; /* it is made anew: as it was */
     struct part *last = &c->parts[c->part_count - 1];
     const struct block *block = last->block;
     const struct insn *insn = &block->insns[block->count - 1];
@@ -85,7 +87,8 @@ static bool extend(struct compile *c, uint32_t limit)
     const struct block *to = successor(c, block, target);
     if (fallthrough && target != next) {
         const struct block *behind = successor(c, block, next);
-        last->taken = to && (!behind || to->heat > behind->heat || (returns(c) && to == c->parts[0].block));
+        bool hotter = to && (!behind || to->heat > behind->heat || (returns(c) && to == c->parts[0].block));
+        last->taken = again ? translation->taken >> (c->part_count - 1) & 1 : hotter;
         if (!last->taken) {
             to = behind;
             target = next;
@@ -97,7 +100,7 @@ static bool extend(struct compile *c, uint32_t limit)
     if (to == c->parts[0].block && target == c->parts[0].rip && insn->attributes & SETS_RIP)
         unroll(c, limit);
     /* STI needs what follows it. */
-    if (!fits(c, to, target, !(insn->attributes & SETS_RIP)))
+    if (!fits(c, to, target, again || !(insn->attributes & SETS_RIP)))
         return false;
     add(c, to, target);
     return true;
@@ -108,6 +111,8 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip)
     uint32_t limit = c->translator->engine->chain_limit;
     if (!limit || limit > PARTS_MAXIMUM)
         limit = PARTS_MAXIMUM;
+    if (c->translation->part_count)
+        limit = c->translation->part_count;
     add(c, block, rip);
     while (c->grouping != GROUPS_NONE && c->part_count < limit && extend(c, limit))
         continue;

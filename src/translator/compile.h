@@ -25,6 +25,7 @@
 #include "translator/emit.h"
 #include "translator/flags.h"
 #include "translator/group.h"
+#include "translator/window.h"
 
 #define SCRATCH HOST_R11
 #define SCRATCH2 HOST_R10
@@ -156,6 +157,8 @@ struct compile {
     struct flags_state flags;
     struct pending_fip fip;
     uint8_t held[2];          /* what SCRATCH and SCRATCH2 hold (scratch.h) */
+    bool windows;             /* places that access memory get windows */
+    unsigned look_count, miss_count; /* looks into the TLB that could have one; that do */
     bool keeps;               /* the current instruction tells of guest registers that it changes there */
     unsigned slow_count, edge_count, exit_count;
     /* Lists. They are not cleared when a translation begins (compile_begin). */
@@ -167,6 +170,7 @@ struct compile {
     uint16_t need[INSNS_MAXIMUM + 1]; /* flags that someone may look at before each instruction */
     struct accesses accesses;
     struct slow_path slow[2 * INSNS_MAXIMUM];
+    struct window_miss misses[WINDOWS_OF_TRANSLATION];
     struct compile_edge {
         uint8_t *from;     /* displacement of the jump; NULL: an indirect one */
         struct flags_state flags;
@@ -284,9 +288,10 @@ void chain_make(struct compile *c, const struct block *block, uint64_t rip);
 
 /* A jump out of the middle of the chain. */
 void compile_side_exit(struct compile *c, enum condition condition, uint64_t target);
-/* The jump whose displacement is at `from`, before the current instruction has done
- * anything, goes to a more cautious translation (enum grouping) from there on. */
-void compile_cautious_exit(struct compile *c, uint8_t *from);
+/* A jump before the current instruction has done anything goes to a more cautious
+ * translation (enum grouping) from there on; its displacement is to be stored at the
+ * place that is returned. */
+uint8_t **compile_cautious_exit(struct compile *c);
 
 /* Whether a jump to `target` goes back to where this translation begins, and finds
  * there what it relies on. */

@@ -44,6 +44,11 @@ struct translation {
     uint8_t count;          /* instructions that it is charged for */
     uint8_t flags_demand;   /* enum flags_demand */
     uint8_t grouping;       /* as was asked for: enum grouping */
+    uint8_t samples;        /* of the last slices those that ended at its entry */
+    bool windows;           /* it was made anew, with windows ... */
+    bool stale;             /* ... of which some gave up since */
+    uint64_t without;       /* places that are to have none, by number (window_check) */
+    uint8_t part_count, taken; /* of the chain: blocks, and those of which the branch is taken */
 };
 
 /* A direct jump of a translation; or only flags that one was left with. */
@@ -75,10 +80,26 @@ struct site {
     bool deferred;          /* the flags are */
 };
 
+/* A place in translated code that has a window. */
+struct window_place {
+    struct translation *translation;
+    uint8_t *check, *plain; /* where it compares with its window, and where it goes without */
+    uint64_t opened;        /* instructions that had run when the window was opened last */
+    uint16_t bytes;         /* of the access */
+    uint8_t index, number;  /* number: of the looks in its translation */
+    bool write;
+    uint8_t strikes;
+};
+
 /* Reasons to leave, as the code returns them. LEAVE_JUMP, of a piece's function: does
  * not, and goes on at translated.value for the block at translated.target. */
 enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDLER, LEAVE_JUMP,
        LEAVE_ENTRY /* before the first instruction of the translation in translated.edge */ };
+
+/* A translation is made anew, with windows, when so many of the last so many slices ended
+ * at its entry. */
+#define SAMPLES 128
+#define SAMPLES_WANTED 4
 
 struct translator {
     struct engine *engine;
@@ -88,7 +109,7 @@ struct translator {
     uint8_t *first;         /* behind the common pieces */
     /* Common pieces, in `write` */
     uint8_t *enter, *settle, *leave_check, *leave_entry, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
-            *vectors, *wide, *x87, *miss;
+            *vectors, *wide, *x87, *miss, *open_window;
     uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;
@@ -101,6 +122,11 @@ struct translator {
     uint32_t edge_count;
     struct site *sites;
     uint32_t site_count;
+    struct window_place *windows;
+    uint32_t window_count;
+    uint32_t sampled[SAMPLES]; /* where the last slices ended: translations; 0: none */
+    uint32_t sample_count, samples_wanted;
+    uint32_t hot;           /* translation that has so many of them, 0: none */
     uint32_t pending_edge;  /* left through it, and its target was not there; 0: none */
     uint64_t *row_fallbacks;
     struct row_facts *rows;

@@ -30,15 +30,20 @@ static struct slow_path *slow_path(struct compile *c)
     return slow;
 }
 
+/* The next of its list of jumps. */
+static uint8_t **free_jump(struct slow_path *slow)
+{
+    uint8_t **from = slow->from;
+    while (*from)
+        from++;
+    from[1] = NULL;
+    return from;
+}
+
 /* The jump whose displacement is at `from` goes to the slow path. */
 static void slow_from(struct compile *c, uint8_t *from)
 {
-    struct slow_path *slow = slow_path(c);
-    unsigned i = 0;
-    while (slow->from[i])
-        i++;
-    slow->from[i] = from;
-    slow->from[i + 1] = NULL;
+    *free_jump(slow_path(c)) = from;
 }
 
 void memory_finish(struct compile *c)
@@ -144,6 +149,11 @@ static struct host_operand in_tlb(const struct compile *c, unsigned scale, size_
     return operand_indexed(VCPU, SCRATCH2, scale, (int32_t)offset);
 }
 
+struct host_operand memory_in_tlb(const struct compile *c, size_t offset)
+{
+    return in_tlb(c, 2, offsetof(struct tlb, entry) + offset);
+}
+
 /* Jumps unless [SCRATCH, SCRATCH + bytes), an address less the TLB's tag, lies in the
  * page and is aligned. Spoils SCRATCH if more than one aligned piece is wanted. */
 static uint8_t *leave_page(struct emitter *e, unsigned bytes, unsigned alignment)
@@ -163,11 +173,8 @@ static uint8_t *leave_page(struct emitter *e, unsigned bytes, unsigned alignment
     return emit_jump_if(e, CONDITION_A, NULL);
 }
 
-/* The check of the linear address base + disp; returns the jump of its failure. Then
- * SCRATCH has the offset in the page (see leave_page), and where the page is can be
- * loaded. */
-static uint8_t *look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
-                        unsigned alignment)
+uint8_t *memory_check(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                      unsigned alignment)
 {
     struct emitter *e = &c->e;
     unsigned address = base;
@@ -180,31 +187,34 @@ static uint8_t *look_up(struct compile *c, unsigned base, int32_t disp, unsigned
         emit_load(e, 8, SCRATCH, operand_register(address));
     emit_alu_constant(e, ALU_AND, 4, operand_register(SCRATCH2), (TLB_ENTRIES - 1) << SLOT_SHIFT);
     emit_alu(e, ALU_XOR, 8, SCRATCH,
-             in_tlb(c, 2, offsetof(struct tlb, entry)
-                              + (write ? offsetof(struct tlb_entry, write_tag)
-                                       : offsetof(struct tlb_entry, read_tag))));
+             memory_in_tlb(c, write ? offsetof(struct tlb_entry, write_tag)
+                                    : offsetof(struct tlb_entry, read_tag)));
     flags_clobbered(c);
     return leave_page(e, bytes, alignment);
 }
 
-/* SCRATCH2 = what to add to a linear address */
-static void load_addend(struct compile *c)
+void memory_load_place(struct compile *c, bool addend)
 {
     emit_load(&c->e, 8, SCRATCH2,
-              in_tlb(c, 2, offsetof(struct tlb, entry) + offsetof(struct tlb_entry, addend)));
+              addend ? memory_in_tlb(c, offsetof(struct tlb_entry, addend))
+                     : in_tlb(c, 0, offsetof(struct tlb, host)));
 }
 
-/* SCRATCH2 = where the page is */
-static void load_page(struct compile *c)
+/* Both, with the slow path for a failure. */
+static void look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                    unsigned alignment, bool addend)
 {
-    emit_load(&c->e, 8, SCRATCH2, in_tlb(c, 0, offsetof(struct tlb, host)));
+    uint8_t **fails = free_jump(slow_path(c));
+    if (window_check(c, base, disp, bytes, write, alignment, addend, fails))
+        return;
+    *fails = memory_check(c, base, disp, bytes, write, alignment);
+    memory_load_place(c, addend);
 }
 
 void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                     unsigned alignment)
 {
-    slow_from(c, look_up(c, base, disp, bytes, write, alignment));
-    load_page(c);
+    look_up(c, base, disp, bytes, write, alignment, false);
 }
 
 /* Groups */
@@ -258,12 +268,11 @@ static struct group *group_of(struct compile *c, unsigned which, unsigned bytes,
  * members add. */
 static void check_group(struct compile *c, const struct group *group, unsigned base, int32_t disp)
 {
-    uint8_t *from = look_up(c, base, disp, group->span, group->write, group->alignment);
-    if (group->place)
-        load_page(c);
-    else
-        load_addend(c);
-    compile_cautious_exit(c, from);
+    uint8_t **fails = compile_cautious_exit(c);
+    if (!group->place && window_check(c, base, disp, group->span, group->write, group->alignment, true, fails))
+        return;
+    *fails = memory_check(c, base, disp, group->span, group->write, group->alignment);
+    memory_load_place(c, !group->place);
 }
 
 /* SCRATCH2 is what the members of the access's group add. */
@@ -321,8 +330,7 @@ static struct host_operand checked_operand(struct compile *c, unsigned bytes, bo
     struct host_operand found = operand_indexed(SCRATCH2, SCRATCH, 0, 0);
     if (simple(insn)) {
         unsigned base = host_of(insn->base);
-        slow_from(c, look_up(c, base, (int32_t)insn->disp, bytes, write, alignment));
-        load_addend(c);
+        look_up(c, base, (int32_t)insn->disp, bytes, write, alignment, true);
         found = operand_indexed(SCRATCH2, base, 0, (int32_t)insn->disp);
     } else {
         linear_address(c, 0);
@@ -409,8 +417,7 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
         check_group(c, group, host_of(base), disp - access->offset);
         keep_addend(c, group, access);
     } else {
-        slow_from(c, look_up(c, host_of(base), disp, bytes, write, 1));
-        load_addend(c);
+        look_up(c, host_of(base), disp, bytes, write, 1, true);
     }
     return operand_indexed(SCRATCH2, host_of(base), 0, disp);
 }

@@ -48,6 +48,15 @@ void memory_finish(struct compile *c);
 /* base + index * scale + disp into `reg`, cut to `width` bytes. Uses SCRATCH2
  * when base and index are both in memory. Leaves flags alone. */
 void memory_sum(struct compile *c, unsigned reg, unsigned width);
+/* The check of [base + disp, + bytes) in the TLB; returns the jump of its failure. Then
+ * SCRATCH2 is for memory_load_place. */
+uint8_t *memory_check(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
+                      unsigned alignment);
+/* Then a field of the entry that was found. */
+struct host_operand memory_in_tlb(const struct compile *c, size_t offset);
+/* SCRATCH2 = what to add to linear addresses, or where the page is, of which SCRATCH
+ * has the offset unless memory_check was of several aligned pieces. */
+void memory_load_place(struct compile *c, bool addend);
 /* Of the linear address base + disp, which is found then at SCRATCH2 + SCRATCH. */
 void memory_look_up(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
                     unsigned alignment);

@@ -611,6 +611,7 @@ void pieces_make(struct translator *t)
     t->fallback = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_GO_ON);
     t->slow = call_piece(&e, t, (uintptr_t)call_fallback, PIECE_AGAIN);
     t->settle = call_piece(&e, t, (uintptr_t)call_settle, PIECE_AGAIN);
+    t->open_window = call_piece(&e, t, (uintptr_t)window_open, PIECE_AGAIN);
     t->vectors = vectors_piece(&e);
     t->wide = wide_piece(&e);
     t->x87 = x87_piece(&e);

@@ -57,6 +57,12 @@ static void add_jumps(struct text *text, const struct translator_statistics *s)
         s->links, s->lookups[1], s->lookups[0], s->searches, s->lookups[0] + s->lookups[1] - s->searches);
 }
 
+static void add_windows(struct text *text, const struct translator *t)
+{
+    add(text, "windows: %" PRIu32 " places, opened %" PRIu64 " times, %" PRIu64 " places gave up\n",
+        t->window_count, t->statistics.windows[0], t->statistics.windows[1]);
+}
+
 static void add_memory(struct text *text, const struct translator *t)
 {
     add(text, "in use: %" PRIu64 " of %" PRIu64 " KiB of code cache, %" PRIu32 " translations, %" PRIu32
@@ -110,6 +116,7 @@ char *translator_report(const struct translator *t)
         s->blocks, s->guest_bytes, s->host_bytes, ratio / 100, ratio % 100, s->flushes, s->stale_pages);
     add_instructions(&text, t);
     add_jumps(&text, s);
+    add_windows(&text, t);
     add_memory(&text, t);
     add_rows(&text, t);
     return text.bytes;

@@ -91,7 +91,11 @@ static void all_stale(void *context)
     t->at = t->first;
     t->engine->code_version++;
     t->page_count = t->translation_count = t->edge_count = t->site_count = 1;
-    t->pending_edge = 0;
+    t->pending_edge = t->hot = 0;
+    memset(t->sampled, 0, sizeof t->sampled);
+    for (unsigned i = 0; i < t->engine->cpu_count; i++)
+        window_forget_all(t, t->engine->cpus[i]);
+    t->window_count = 0;
     memset(t->page_buckets, 0, PAGE_BUCKETS * sizeof *t->page_buckets);
     memset(t->page_chains, 0, ((uint64_t)t->engine->memory->ram_pages + t->engine->memory->rom_pages)
                                   * sizeof *t->page_chains);
@@ -102,10 +106,11 @@ static void all_stale(void *context)
 
 static bool full(const struct translator *t)
 {
-    return t->at + 3 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count + 2 > PAGES_MAXIMUM
+    return t->at + 4 * BLOCK_CODE_MAXIMUM > t->write + t->bytes || t->page_count + 2 > PAGES_MAXIMUM
            || t->translation_count + 2 > TRANSLATIONS_MAXIMUM
            || t->edge_count + 2 * EDGES_OF_TRANSLATION + 1 > EDGES_MAXIMUM
-           || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM;
+           || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM
+           || t->window_count + 3 * WINDOWS_OF_TRANSLATION > TRANSLATED_WINDOWS;
 }
 
 static void compile_begin(struct translator *t, struct compile *c, unsigned kind)
@@ -127,20 +132,26 @@ static bool try_to_compile(struct translator *t, struct translation *translation
     c.translation = translation;
     c.index = translation->index;
     c.grouping = grouping;
+    c.windows = translation->windows && c.kind->code_bytes == 8;
     c.cpu = cpu;
     chain_make(&c, block, translation->rip);
     translation->count = (uint8_t)c.count;
     watch_begin(t);
-    uint32_t edges = t->edge_count, sites = t->site_count;
+    uint32_t edges = t->edge_count, sites = t->site_count, windows = t->window_count;
     block_compile(&c);
     if (c.trouble) {
         ASSERT(grouping != GROUPS_NONE);
         t->edge_count = edges;
         t->site_count = sites;
+        t->window_count = windows;
         return false;
     }
     ASSERT(c.e.at <= c.e.limit);
     watch_tell(&c);
+    translation->part_count = (uint8_t)c.part_count;
+    translation->taken = 0;
+    for (unsigned i = 0; i < c.part_count; i++)
+        translation->taken |= (uint8_t)(c.parts[i].taken << i);
     t->statistics.blocks++;
     for (unsigned i = 0; i < c.part_count; i++)
         t->statistics.guest_bytes += c.parts[i].block->bytes;
@@ -154,6 +165,48 @@ static void compile(struct translator *t, struct translation *translation, struc
 {
     if (!try_to_compile(t, translation, block, (enum grouping)translation->grouping, cpu))
         try_to_compile(t, translation, block, GROUPS_NONE, NULL);
+}
+
+/* Makes a translation anew, with windows, and has who goes to the old code go on in
+ * the new one. */
+static void compile_windows(struct translator *t, struct translation *translation, struct block *block,
+                            const struct cpu *cpu)
+{
+    struct translation before = *translation;
+    translation->windows = true;
+    translation->stale = false;
+    compile(t, translation, block, cpu);
+    if (translation->flags_demand > before.flags_demand) { /* flags may not be there for it */
+        *translation = before;
+        translation->windows = true;
+        translation->stale = false;
+        return;
+    }
+    struct emitter e = { before.entry, before.entry + 16, t->run - t->write, 0 };
+    emit_jump(&e, translation->entry);
+}
+
+/* A slice ended at its entry. */
+static void sample(struct translator *t, uint32_t number)
+{
+    struct translation *translation = &t->translations[number];
+    uint32_t *oldest = &t->sampled[t->sample_count++ % SAMPLES];
+    t->translations[*oldest].samples--;
+    *oldest = number;
+    if (++translation->samples >= t->samples_wanted && (!translation->windows || translation->stale))
+        t->hot = number;
+}
+
+/* `found`, which is about to run, or the variant of it that is hot. */
+static void heat_up(struct translator *t, struct translation *found, struct block *block, const struct cpu *cpu)
+{
+    struct translation *hot = &t->translations[t->hot];
+    t->hot = 0;
+    if (hot == found)
+        compile_windows(t, hot, block, cpu);
+    for (struct translation *of = found->variants; of; of = of->next)
+        if (of == hot)
+            compile_windows(t, hot, block, NULL);
 }
 
 /* The page behind the one at `linear`. */
@@ -183,7 +236,8 @@ static struct translation *translate(struct translator *t, const struct cpu *cpu
     *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id,
                                          .grouping = (uint8_t)grouping,
                                          .second_id = crosses(block) ? second->id : 0,
-                                         .kind = (uint16_t)kind, .index = (uint8_t)index };
+                                         .kind = (uint16_t)kind, .index = (uint8_t)index,
+                                         .windows = !t->samples_wanted };
     compile(t, translation, block, cpu);
     translation->next = block->translation;
     block->translation = translation;
@@ -206,9 +260,9 @@ static const struct translation *variant(struct translator *t, struct block *blo
     if (count == VARIANTS_MAXIMUM)
         return NULL;
     struct translation *made = &t->translations[t->translation_count++];
-    *made = *of;
-    made->variants = NULL;
-    made->in = in;
+    *made = (struct translation){ .linear = of->linear, .rip = of->rip, .in = in, .id = of->id,
+                                  .second_id = of->second_id, .kind = of->kind, .index = of->index,
+                                  .grouping = of->grouping, .windows = !t->samples_wanted };
     compile(t, made, block, NULL);
     made->next = of->variants;
     of->variants = made;
@@ -400,6 +454,8 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     const struct edge *edge = &t->edges[pending];
     enum grouping grouping = pending && edge->target == cpu->s.gpr[RIP] ? edge->grouping : GROUPS_WIDE;
     struct translation *translation = find_translation(t, cpu, block, grouping);
+    if (translation && t->hot)
+        heat_up(t, translation, block, cpu);
     if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;
     note_entry(t, cpu, translation);
@@ -416,6 +472,7 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     uint64_t reason = enter(cpu, translator_running(t, translation->entry));
     if (reason == LEAVE_ENTRY) {
         settle_entry(cpu, t);
+        sample(t, cpu->translated.edge);
         reason = LEAVE_BUDGET;
     }
     t->statistics.instructions += (uint64_t)(before - (cpu->remaining - cpu->budget));
@@ -476,10 +533,12 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     t->translations = calloc(TRANSLATIONS_MAXIMUM, sizeof *t->translations);
     t->edges = calloc(EDGES_MAXIMUM, sizeof *t->edges);
     t->sites = calloc(SITES_MAXIMUM, sizeof *t->sites);
+    t->windows = calloc(TRANSLATED_WINDOWS, sizeof *t->windows);
+    t->samples_wanted = SAMPLES_WANTED;
     t->row_fallbacks = calloc(opcode_row_count, sizeof *t->row_fallbacks);
     t->rows = calloc(opcode_row_count + 1, sizeof *t->rows);
     if (!t->pages || !t->page_buckets || !t->page_chains || !t->translations || !t->edges || !t->sites
-        || !t->row_fallbacks || !t->rows || !map_cache(t)) {
+        || !t->windows || !t->row_fallbacks || !t->rows || !map_cache(t)) {
         translator_destroy(t);
         return NULL;
     }
@@ -490,6 +549,11 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     engine_flush_blocks(engine);
     t->statistics.flushes = 0;
     return t;
+}
+
+void translator_sample(struct translator *t, uint32_t samples)
+{
+    t->samples_wanted = samples;
 }
 
 void translator_destroy(struct translator *t)
@@ -507,6 +571,7 @@ void translator_destroy(struct translator *t)
     free(t->translations);
     free(t->edges);
     free(t->sites);
+    free(t->windows);
     free(t->row_fallbacks);
     free(t->rows);
     watch_free(t);

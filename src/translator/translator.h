@@ -28,6 +28,7 @@ struct translator_statistics {
     uint64_t leaves[8];                       /* and back, by reason */
     uint64_t links, fallbacks;
     uint64_t slow_paths, slow_loads;          /* of lowered instructions; slow_loads are among them */
+    uint64_t windows[2];                      /* opened, and given up (window.c) */
     uint64_t lookups[2];                      /* for the target of indirect jumps, direct ones, that */
     uint64_t searches;                        /* was not known yet; jumps that then went on */
 };
@@ -40,6 +41,10 @@ bool translator_available(void);
  * host has no memory. */
 struct translator *translator_create(struct engine *engine, size_t cache_bytes, uint32_t threshold);
 void translator_destroy(struct translator *translator);
+
+/* A translation gets windows (window.c) when `samples` of the last slices ended at its
+ * entry, 4 unless this is called; 0: at once. */
+void translator_sample(struct translator *translator, uint32_t samples);
 
 /* Has `to` (copied) told of each translation from now on; at most once. 0, or -1:
  * the host has no memory. (watch.c) */

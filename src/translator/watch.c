@@ -56,6 +56,7 @@ void watch_tell(const struct compile *c)
         { "jump", translator_running(t, t->jump) }, { "string", translator_running(t, t->string) },
         { "load_wide_vectors", translator_running(t, t->wide) }, { "slow_load", translator_running(t, t->slow_load) },
         { "load_vectors", translator_running(t, t->vectors) }, { "load_x87", translator_running(t, t->x87) },
+        { "open_window", translator_running(t, t->open_window) },
         { "miss", translator_running(t, t->miss) },
     };
     struct translated_insn insns[INSNS_MAXIMUM];

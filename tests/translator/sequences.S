@@ -185,6 +185,14 @@ sequences:
     sequence handler
     cpuid
     hlt
+    sequence window_load
+    mov rax, [rsi+rcx*8]
+    hlt
+    sequence window_group
+    add rax, [rsi+8]
+    mov [rsi+16], rax
+    movaps xmm0, [rdi]
+    hlt
     .balign 256
 sequences_end:
     .section .note.GNU-stack, "", @progbits

@@ -54,6 +54,9 @@ static const struct shape shapes[] = {
     SHAPE("a base that goes", "\x48\x89\xf8\x89\x08\x8b\x40\x04\x89\x47\x08\xeb\xf3"),
     /* x: mov eax, [rdi]; mov r10d, 8; mov r10, [rdi + r10]; mov ecx, [rdi + 4]; jmp x */
     SHAPE("other uses of the scratch register", "\x8b\x07\x41\xba\x08\x00\x00\x00\x4e\x8b\x14\x17\x8b\x4f\x04\xeb\xef"),
+    /* x: mov ebx, edi; not ebx; and ebx, 10h; shl ebx, 10; mov rax, [rdi + rbx]; inc rdi; jmp x */
+    SHAPE("two pages in turn",
+          "\x89\xfb\xf7\xd3\x83\xe3\x10\xc1\xe3\x0a\x48\x8b\x04\x1f\x48\xff\xc7\xeb\xed"),
     /* x: mov eax, gs:[16]; swapgs; add eax, gs:[24]; jmp x */
     SHAPE("SWAPGS", "\x65\x8b\x04\x25\x10\x00\x00\x00\x0f\x01\xf8\x65\x03\x04\x25\x18\x00\x00\x00\xeb\xeb"),
     /* lea rdx, y; jmp rdx; x: movd xmm2, eax; paddd xmm0, xmm2; inc eax; lea rdx, y; jmp rdx;
@@ -117,7 +120,7 @@ static void start(struct cpu_bench *b, uint64_t place, const uint64_t entry[2])
     s->gpr[RSI] = LEVEL1 + 8 * (BORDER >> 12);
 }
 
-static void compare(const struct shape *shape, uint64_t place, const uint64_t entry[2])
+static void compare(const struct shape *shape, uint64_t place, const uint64_t entry[2], bool windows)
 {
     struct cpu_bench *bench[2];
     for (unsigned i = 0; i < 2; i++) {
@@ -128,6 +131,8 @@ static void compare(const struct shape *shape, uint64_t place, const uint64_t en
     }
     struct translator *translator = translator_create(bench[1]->engine, 1 << 20, 2);
     assert_non_null(translator);
+    if (windows)
+        translator_sample(translator, 0);
     for (unsigned slice = 0; slice < SLICES; slice++) {
         for (unsigned i = 0; i < 2; i++) {
             start(bench[i], place, slice & 1 ? entry : entries[0]);
@@ -135,26 +140,37 @@ static void compare(const struct shape *shape, uint64_t place, const uint64_t en
         }
         if (memcmp(&bench[0]->cpu->s, &bench[1]->cpu->s, sizeof bench[0]->cpu->s) != 0
             || memcmp(bench[0]->memory.bytes, bench[1]->memory.bytes, 2 << 20) != 0)
-            fail_msg("%s, at %" PRIx64 ", pages %" PRIx64 " %" PRIx64 ", slice %u", shape->name, place, entry[0],
-                     entry[1], slice);
+            fail_msg("%s, at %" PRIx64 ", pages %" PRIx64 " %" PRIx64 ", slice %u%s", shape->name, place, entry[0],
+                     entry[1], slice, windows ? ", by windows" : "");
     }
     translator_destroy(translator);
     for (unsigned i = 0; i < 2; i++)
         bench_teardown((void **)&bench[i]);
 }
 
-static void groups_agree(void **state)
+static void all_agree(bool windows)
 {
-    (void)state;
     static const int distances[] = { -48, -32, -24, -17, -16, -15, -11, -8, -7, -4, -3, -1, 0, 1, 4, 7, 8 };
     for (unsigned i = 0; i < SHAPES; i++)
         for (unsigned j = 0; j < sizeof distances / sizeof *distances; j++)
             for (unsigned k = 0; k < sizeof entries / sizeof *entries; k++)
-                compare(&shapes[i], (uint64_t)(BORDER + distances[j]), entries[k]);
+                compare(&shapes[i], (uint64_t)(BORDER + distances[j]), entries[k], windows);
+}
+
+static void groups_agree(void **state)
+{
+    (void)state;
+    all_agree(false);
+}
+
+static void windows_agree(void **state)
+{
+    (void)state;
+    all_agree(true);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(groups_agree) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(groups_agree), cmocka_unit_test(windows_agree) };
     return translator_available() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }

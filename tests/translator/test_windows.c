@@ -1,0 +1,184 @@
+/*
+ * Windows of translated code (src/translator/window.c) in a loop that the interpreter and
+ * the translator run side by side: whatever takes away what a window was opened over, and
+ * what is to be noticed of writes through it.
+ */
+#include "../unit/cpu_bench.h"
+#include "translator/translator.h"
+
+#define CODE_AT 0x40000u
+#define OTHER_TABLES 0x18000u /* for the lower half, another page; the upper half's may differ, too */
+#define UPPER_TABLES 0x20000u
+#define OTHER_UPPER 0x28000u
+#define LOWER 0x62000u
+#define UPPER 0xffffff8000062000ull
+#define SPARE_PAGE 0x66000u /* what the places become */
+#define EMBEDDED 0x100u     /* in the page at LOWER: mov ebp, ...; jmp to the loop */
+
+struct twins {
+    struct cpu_bench *bench[2]; /* interpreted, translated */
+    struct translator *translator;
+};
+
+/* Four levels below the entry `top` of a PML4: the first 2 MiB under it as they are. */
+static void put_tables(struct cpu_bench *b, uint32_t pml4, unsigned top, uint32_t below)
+{
+    bench_put(b, pml4 + 8 * top, (below + 0x1000) | 7, 8);
+    bench_put(b, below + 0x1000, (below + 0x2000) | 7, 8);
+    bench_put(b, below + 0x2000, (below + 0x3000) | 7, 8);
+    for (unsigned i = 0; i < 512; i++)
+        bench_put(b, below + 0x3000 + 8 * i, (uint64_t)i << 12 | 7, 8);
+}
+
+static void map(struct twins *t, uint32_t below, uint32_t entry)
+{
+    for (unsigned i = 0; i < 2; i++)
+        bench_put(t->bench[i], below + 0x3000 + 8 * (LOWER >> 12), entry | 7, 8);
+}
+
+/* The loop at CODE_AT: inc dword [rdi]; add rax, [r8]; inc rcx; add [r9], rcx; jmp to it */
+/* After so many rounds, or several times as many, the interpreter has nothing to do at
+ * the end of a slice. */
+#define WHOLE 8
+#define LOOP "\xff\x07\x49\x03\x00\x48\xff\xc1\x49\x01\x09\xeb\xf3"
+/* inc dword [rdi]; add rax, [r8]; mov cr3, rdx; xchg rdx, rcx; jmp to it */
+#define SWITCHES "\xff\x07\x49\x03\x00\x0f\x22\xda\x48\x87\xca\xeb\xf3"
+
+static void set_up(struct twins *t, const char *code, unsigned bytes, bool same_upper)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        void *state;
+        bench_setup(&state);
+        struct cpu_bench *b = t->bench[i] = state;
+        struct cpu_state *s = &b->cpu->s;
+        bench_long(b, 0);
+        put_tables(b, TABLES, 0, TABLES);
+        put_tables(b, OTHER_TABLES, 0, OTHER_TABLES);
+        put_tables(b, TABLES, 511, UPPER_TABLES);
+        put_tables(b, OTHER_TABLES, 511, OTHER_UPPER);
+        if (same_upper)
+            bench_put(b, OTHER_TABLES + 8 * 511, (UPPER_TABLES + 0x1000) | 7, 8);
+        bench_put(b, OTHER_TABLES + 0x3000 + 8 * (LOWER >> 12), SPARE_PAGE | 7, 8);
+        bench_put(b, OTHER_UPPER + 0x3000 + 8 * (LOWER >> 12), (SPARE_PAGE + 0x1000) | 7, 8);
+        for (uint32_t at = LOWER; at < SPARE_PAGE + 0x2000; at += 8)
+            bench_put(b, at, 0x9e3779b97f4a7c15ull * at, 8);
+        bench_code(b, CODE_AT, code, bytes);
+        bench_code(b, LOWER + EMBEDDED, "\xbd\x01\x00\x00\x00\xe9", 6);
+        bench_put(b, LOWER + EMBEDDED + 6, CODE_AT - (LOWER + EMBEDDED + 10), 4);
+        s->gpr[RIP] = CODE_AT;
+        s->gpr[RDI] = LOWER + EMBEDDED + 1;
+        s->gpr[R8] = UPPER + 0x2008;
+        s->gpr[R9] = UPPER + 0x2010;
+        s->gpr[RDX] = OTHER_TABLES;
+        s->gpr[RCX] = TABLES;
+        cpu_restored(b->cpu);
+    }
+    t->translator = translator_create(t->bench[1]->engine, 4 << 20, 2);
+    assert_non_null(t->translator);
+    translator_sample(t->translator, 0);
+}
+
+static void tear_down(struct twins *t)
+{
+    translator_destroy(t->translator);
+    for (unsigned i = 0; i < 2; i++)
+        bench_teardown((void **)&t->bench[i]);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void run(struct twins *t, unsigned count)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(cpu_run(t->bench[i]->cpu, count), CPU_EXIT_BUDGET);
+        qsort(t->bench[i]->memory.dirty, t->bench[i]->memory.dirty_count, sizeof(uint32_t), by_number);
+    }
+    const struct cpu_bench *a = t->bench[0], *b = t->bench[1];
+    assert_memory_equal(&a->cpu->s, &b->cpu->s, sizeof a->cpu->s);
+    assert_memory_equal(a->memory.bytes, b->memory.bytes, 2 << 20);
+    assert_int_equal(a->memory.dirty_count, b->memory.dirty_count);
+    assert_memory_equal(a->memory.dirty, b->memory.dirty, a->memory.dirty_count * sizeof(uint32_t));
+}
+
+/* Runs the loop until its windows are open, and after each of two changes. */
+static void changes(void change(struct twins *t, unsigned turn))
+{
+    struct twins t;
+    set_up(&t, LOOP, sizeof LOOP - 1, true);
+    run(&t, 200);
+    assert_true(translator_statistics(t.translator)->windows[0] > 0);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        change(&t, turn);
+        run(&t, 200);
+    }
+    tear_down(&t);
+}
+
+static void lower_mapping(struct twins *t, unsigned turn)
+{
+    map(t, TABLES, turn ? LOWER : SPARE_PAGE);
+}
+
+static void upper_mapping(struct twins *t, unsigned turn)
+{
+    for (unsigned i = 0; i < 2; i++)
+        bench_put(t->bench[i], UPPER_TABLES + 0x3000 + 8 * ((LOWER >> 12) + 2),
+                  (turn ? LOWER + 0x2000 : SPARE_PAGE) | 7, 8);
+}
+
+static void pages_clean(struct twins *t, unsigned turn)
+{
+    (void)turn;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_not_equal(t->bench[i]->memory.dirty_count, 0);
+        physmem_clean(&t->bench[i]->memory, 0);
+    }
+}
+
+/* Code in the page that the loop writes to, and its last value. */
+static void page_of_code(struct twins *t, unsigned turn)
+{
+    (void)turn;
+    for (unsigned i = 0; i < 2; i++)
+        t->bench[i]->cpu->s.gpr[RIP] = LOWER + EMBEDDED;
+    run(t, 2);
+    assert_int_equal(t->bench[1]->cpu->s.gpr[RBP], bench_get(t->bench[1], LOWER + EMBEDDED + 1, 4));
+    run(t, 5 * 5 * WHOLE);
+    for (unsigned i = 0; i < 2; i++)
+        t->bench[i]->cpu->s.gpr[RIP] = LOWER + EMBEDDED;
+}
+
+static void changes_are_seen(void **state)
+{
+    (void)state;
+    changes(lower_mapping);
+    changes(upper_mapping);
+    changes(pages_clean);
+    changes(page_of_code);
+}
+
+static void address_spaces_differ(void **state)
+{
+    (void)state;
+    for (unsigned same_upper = 0; same_upper < 2; same_upper++) {
+        struct twins t;
+        set_up(&t, SWITCHES, sizeof SWITCHES - 1, same_upper);
+        for (unsigned i = 0; i < 40; i++)
+            run(&t, 1 + i % 9);
+        assert_true(translator_statistics(t.translator)->windows[0] > 0);
+        tear_down(&t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(changes_are_seen),
+        cmocka_unit_test(address_spaces_differ),
+    };
+    return translator_available() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+}
