@@ -6,7 +6,7 @@
     REPEAT=3            each mode so often, in turn; the least time of each load counts
     CLOCK=cpu           processor time of the emulator instead of time that passed, for a host
                         that others use too
-    ICOUNT=shift=auto   QEMU's -icount, also for its record and replay
+    ICOUNT=shift=1      QEMU's -icount, also for its record and replay
     QEMU=PROGRAM        this QEMU instead of the qemu-system-x86_64 that is found
     LIMIT=180           seconds without a sign of life after which a guest hangs
 
@@ -42,7 +42,7 @@ TUNABLES = ("glibc.cpu.hwcaps=-AVX_Fast_Unaligned_Load,-SSSE3,-ERMS:"
 QEMU_CPU = ("qemu64,vendor=GenuineIntel,family=6,model=28,stepping=10,+pclmulqdq,+ssse3,+sse4.1,"
             "+sse4.2,+movbe,+popcnt,+aes,+xsave,+rdrand,+fsgsbase,+smep,+erms,+adx,+smap,"
             "+clflushopt,+umip,+abm,+pdpe1gb,+xsaveopt")
-ICOUNT = os.environ.get("ICOUNT", "shift=auto")
+ICOUNT = os.environ.get("ICOUNT", "shift=1")
 
 # Columns; jit and interp are forced engines, for the load `cold` only.
 MODES = ["native", "run", "record", "replay", "tcg", "icount", "rr-record", "rr-replay", "jit",
