@@ -1,9 +1,7 @@
 /*
  * x87: the shared helpers of exec_x87.h; control instructions, environment
- * and state images. (SDM vol. 1, chapter 8; vol. 2)
- *
- * Not modelled: with CR0.NE clear an unmasked exception does not stop the CPU
- * or raise IRQ 13 (FERR#); waiting instructions go on as with IGNNE# asserted.
+ * and state images. (SDM vol. 1, chapter 8; vol. 2) With CR0.NE clear an unmasked
+ * exception is the board's (FERR#, IGNNE#; bus.fpu_error).
  */
 #include "cpu/exec_x87.h"
 
