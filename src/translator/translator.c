@@ -475,10 +475,15 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
         sample(t, cpu->translated.edge);
         reason = LEAVE_BUDGET;
     }
-    t->statistics.instructions += (uint64_t)(before - (cpu->remaining - cpu->budget));
+    uint64_t ran = (uint64_t)(before - (cpu->remaining - cpu->budget));
+    t->statistics.instructions += ran;
     pieces_flags_from_home(cpu);
     cpu->s.gpr[RIP] &= cpu->rip_mask; /* an indirect jump leaves with more */
     t->statistics.leaves[reason]++;
+    /* The first check of a group led to a cautious translation, for which the budget is too
+     * small: it would do so again. */
+    if (reason == LEAVE_BUDGET && !ran)
+        return TRANSLATED_NOT;
     if (reason == LEAVE_LINK)
         t->pending_edge = cpu->translated.edge;
     return reason == LEAVE_FAULT ? TRANSLATED_FAULT : TRANSLATED_RAN;

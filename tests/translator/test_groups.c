@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "../unit/cpu_bench.h"
 #include "translator/translator.h"
@@ -169,8 +170,39 @@ static void windows_agree(void **state)
     all_agree(true);
 }
 
+/* x: mov rax, [rdi]; add rdi, 8; mov [rdi], rax; dec rbx; jnz x; y: inc rdx; jmp y */
+static const struct shape counted
+    = SHAPE("a loop that is counted", "\x48\x8b\x07\x48\x83\xc7\x08\x48\x89\x07\x48\xff\xcb\x75\xf1\x48\xff\xc2\xeb\xfb");
+
+/* The first check of a group fails and leads to a translation without it, which is
+ * longer, because it was made when the loop had gone round: a budget that is too small for
+ * that one ends all the same. */
+static void small_budgets_end(void **state)
+{
+    (void)state;
+    void *bench_state;
+    bench_setup(&bench_state);
+    struct cpu_bench *b = bench_state;
+    set_up(b, &counted, BORDER + 8);
+    struct translator *translator = translator_create(b->engine, 1 << 20, 2);
+    assert_non_null(translator);
+    alarm(60);
+    for (unsigned budget = 400; budget; budget--) {
+        bool once = budget > 396;
+        start(b, once ? BORDER + 256 : BORDER - 8, entries[0]);
+        b->cpu->s.gpr[RBX] = once ? 1 : 1000;
+        cpu_run(b->cpu, budget);
+        assert_int_equal(b->cpu->budget, budget);
+        assert_int_equal(b->cpu->remaining, 0);
+    }
+    alarm(0);
+    translator_destroy(translator);
+    bench_teardown(&bench_state);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(groups_agree), cmocka_unit_test(windows_agree) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(groups_agree), cmocka_unit_test(windows_agree),
+                                        cmocka_unit_test(small_budgets_end) };
     return translator_available() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
