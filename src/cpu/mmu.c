@@ -386,6 +386,7 @@ static bool take_back(struct cpu *cpu, enum mmu_index index, uint64_t linear, en
         tlb_begin_write(cpu, *physical);
     tlb_replace(cpu, index, linear, *physical);
     tlb_restore(cpu, &cpu->tlbs[index], &entry);
+    cpu->windows.conflict = 1;
     *physical |= linear & PAGE_MASK;
     return true;
 }

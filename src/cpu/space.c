@@ -100,6 +100,7 @@ static void leave(struct cpu *cpu, uint32_t root)
         }
         space->entries[index] = (uint16_t)(entries - entries_before);
         space->codes[index] = (uint16_t)(codes - codes_before);
+        cpu->victims[index].some[0] = false;
     }
 }
 
@@ -122,8 +123,10 @@ static void restore(struct cpu *cpu, struct tlb_space *space)
     for (unsigned index = 0; index < MMU_INDEX_COUNT; index++) {
         struct tlb *tlb = &cpu->tlbs[index];
         for (unsigned end = entry + space->entries[index]; entry < end; entry++)
-            if (!is_dropped(space, tlb_linear(&space->entry[entry])))
+            if (!is_dropped(space, tlb_linear(&space->entry[entry]))) {
                 tlb_restore(cpu, tlb, &space->entry[entry]);
+                cpu->victims[index].physical_of[tlb_slot(tlb_linear(&space->entry[entry]))] = TLB_PHYSICAL_UNKNOWN;
+            }
         for (unsigned end = code + space->codes[index]; code < end; code++)
             if (code_valid && !is_dropped(space, space->code_linear[code]))
                 restore_code(tlb, space->code_linear[code], space->code_id[code]);

@@ -64,11 +64,23 @@ static unsigned victim_slot(uint64_t linear)
 
 static void drop_victims(struct tlb_victims *victims, uint64_t linear, uint64_t span)
 {
+    struct tlb_entry *entry = victims->entry[linear >> 63];
     bool one = span == PAGE_BYTES;
     unsigned i = one ? victim_slot(linear) : 0, end = one ? i + 1 : TLB_VICTIMS;
     for (; i < end; i++)
-        if (tlb_linear(&victims->entry[i]) - linear < span)
-            tlb_make_invalid(&victims->entry[i], 0);
+        if (tlb_linear(&entry[i]) - linear < span)
+            tlb_make_invalid(&entry[i], 0);
+}
+
+static void keep_victim(struct tlb_victims *victims, const struct tlb_entry *entry, uint64_t physical)
+{
+    uint64_t linear = tlb_linear(entry);
+    unsigned half = linear >> 63, to = victim_slot(linear);
+    if (!victims->some[half])
+        memset(victims->entry[half], 0xff, sizeof victims->entry[half]);
+    victims->some[half] = true;
+    victims->entry[half][to] = *entry;
+    victims->physical[half][to] = physical;
 }
 
 struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t physical)
@@ -77,11 +89,9 @@ struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, 
     unsigned slot = tlb_slot(linear);
     struct tlb_entry *entry = &cpu->tlbs[index].entry[slot];
     uint64_t before = tlb_linear(entry);
-    if (before >> 63 && !(before & TLB_INVALID) && before != (linear & ~(uint64_t)PAGE_MASK)) {
-        unsigned to = victim_slot(before);
-        victims->entry[to] = *entry;
-        victims->physical[to] = victims->physical_of[slot];
-    }
+    if (!(before & TLB_INVALID) && before != (linear & ~(uint64_t)PAGE_MASK)
+        && victims->physical_of[slot] != TLB_PHYSICAL_UNKNOWN)
+        keep_victim(victims, entry, victims->physical_of[slot]);
     victims->physical_of[slot] = physical;
     tlb_make_invalid(entry, slot);
     return entry;
@@ -90,16 +100,17 @@ struct tlb_entry *tlb_replace(struct cpu *cpu, unsigned index, uint64_t linear, 
 const struct tlb_entry *tlb_victim(const struct cpu *cpu, unsigned index, uint64_t linear, uint64_t *physical)
 {
     const struct tlb_victims *victims = &cpu->victims[index];
-    unsigned slot = victim_slot(linear);
-    if (!(linear >> 63) || tlb_linear(&victims->entry[slot]) != (linear & ~(uint64_t)PAGE_MASK))
+    unsigned half = linear >> 63, slot = victim_slot(linear);
+    const struct tlb_entry *entry = &victims->entry[half][slot];
+    if (!victims->some[half] || tlb_linear(entry) != (linear & ~(uint64_t)PAGE_MASK))
         return NULL;
-    *physical = victims->physical[slot];
-    return &victims->entry[slot];
+    *physical = victims->physical[half][slot];
+    return entry;
 }
 
 void tlb_drop(struct cpu *cpu, unsigned index, uint64_t linear, uint64_t span)
 {
-    if (linear >> 63)
+    if (cpu->victims[index].some[linear >> 63])
         drop_victims(&cpu->victims[index], linear, span);
     tlb_drop_span(&cpu->tlbs[index], linear, span);
 }
@@ -132,7 +143,7 @@ void mmu_flush(struct cpu *cpu)
         memset(tlb, 0xff, offsetof(struct tlb, host)); /* all tags have TLB_INVALID set ... */
         tlb_make_invalid(&tlb->entry[TLB_ENTRIES - 1], TLB_ENTRIES - 1); /* ... and are of this slot */
         memset(tlb->used, 0, sizeof tlb->used);
-        memset(cpu->victims[i].entry, 0xff, sizeof cpu->victims[i].entry);
+        cpu->victims[i].some[0] = cpu->victims[i].some[1] = false;
         tlb->empty = 1;
     }
     tlb_forget_spaces(cpu);

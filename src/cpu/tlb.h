@@ -110,14 +110,18 @@ struct tlb_space {
 };
 
 /*
- * Entries of the upper half that gave way to another page of the same slot, of each MMU
- * index. They are dropped as those in the TLB are.
+ * Entries that gave way to another page of the same slot, of each MMU index and half.
+ * They are dropped as those in the TLB are; those of the lower half do not outlast
+ * their address space.
  */
 #define TLB_VICTIMS 256
+#define TLB_PHYSICAL_UNKNOWN UINT64_MAX
 struct tlb_victims {
-    struct tlb_entry entry[TLB_VICTIMS];
-    uint64_t physical[TLB_VICTIMS];    /* of the page */
-    uint64_t physical_of[TLB_ENTRIES]; /* of what the TLB holds of the upper half */
+    struct tlb_entry entry[2][TLB_VICTIMS];
+    uint64_t physical[2][TLB_VICTIMS]; /* of the page */
+    uint32_t some[2];                  /* 0: none of this half; what the arrays hold is old */
+    /* Of what the TLB holds; TLB_PHYSICAL_UNKNOWN: it is not kept. */
+    uint64_t physical_of[TLB_ENTRIES];
 };
 
 /* The slot of `linear`, which is found at `physical`, is made ready for its entry. */

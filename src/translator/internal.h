@@ -45,6 +45,7 @@ struct translation {
     uint8_t flags_demand;   /* enum flags_demand */
     uint8_t grouping;       /* as was asked for: enum grouping */
     uint8_t samples;        /* of the last slices those that ended at its entry */
+    uint8_t conflicts;      /* slow paths of it for which an entry came back to the TLB, while they are few */
     bool windows;           /* it was made anew, with windows ... */
     bool stale;             /* ... of which some gave up since */
     uint64_t without;       /* places that are to have none, by number (window_check) */
@@ -70,7 +71,7 @@ struct edge {
 
 /* A place that calls a handler. */
 struct site {
-    const struct translation *translation;
+    struct translation *translation;
     const struct block *block;
     uint64_t rip;           /* of the block */
     uint16_t insn;          /* in the block */
@@ -100,6 +101,8 @@ enum { LEAVE_NOT, LEAVE_BUDGET, LEAVE_LINK, LEAVE_FAULT, LEAVE_MISS, LEAVE_HANDL
  * at its entry. */
 #define SAMPLES 128
 #define SAMPLES_WANTED 4
+/* The same when so many of its accesses met pages that fight for a slot of the TLB. */
+#define CONFLICTS_WANTED 200
 
 struct translator {
     struct engine *engine;

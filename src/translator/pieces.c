@@ -75,6 +75,12 @@ static void settle_site(struct cpu *cpu, struct translator *t, const struct site
         settle_deferred(cpu, t);
 }
 
+static void settle_windows(struct cpu *cpu, struct translator *t, const struct site *site)
+{
+    if (unlikely(cpu->windows.wanted | cpu->windows.conflict))
+        window_settle(cpu, t, site->translation);
+}
+
 static uint64_t call_settle(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     (void)number;
@@ -144,6 +150,7 @@ static uint64_t call_fallback(struct cpu *cpu, struct translator *t, uint32_t nu
     }
     if (flags)
         pieces_flags_to_home(cpu);
+    settle_windows(cpu, t, site);
     bool ended = cpu->block_end != block_watch(block);
     bool moved = cpu->attention || cpu->tlb_version != version || kind_now(t, cpu) != site->translation->kind
                  || cpu->tlb != &cpu->tlbs[site->translation->index];
@@ -180,6 +187,7 @@ static uint64_t run_jump(struct cpu *cpu, struct translator *t, const struct sit
         cpu->remaining--;
     }
     pieces_flags_to_home(cpu);
+    settle_windows(cpu, t, site);
     leave_at(cpu, site, block->count, LEAVE_NOT);
     return plain ? LEAVE_NOT : go_on(cpu, t, LEAVE_HANDLER);
 }
@@ -221,6 +229,7 @@ static uint64_t call_slow_load(struct cpu *cpu, struct translator *t, uint32_t n
     if (host) {
         cpu->translated.value = 0;
         memcpy(&cpu->translated.value, host, site->load);
+        settle_windows(cpu, t, site);
         leave_handler(cpu);
         return LEAVE_NOT;
     }

@@ -175,6 +175,7 @@ static void compile_windows(struct translator *t, struct translation *translatio
     struct translation before = *translation;
     translation->windows = true;
     translation->stale = false;
+    translation->conflicts = 0;
     compile(t, translation, block, cpu);
     if (translation->flags_demand > before.flags_demand) { /* flags may not be there for it */
         *translation = before;
@@ -197,16 +198,26 @@ static void sample(struct translator *t, uint32_t number)
         t->hot = number;
 }
 
-/* `found`, which is about to run, or the variant of it that is hot. */
-static void heat_up(struct translator *t, struct translation *found, struct block *block, const struct cpu *cpu)
+/* The one that wants windows, and has not got them, of a translation and its variants; or NULL. */
+static struct translation *windowless(const struct translator *t, struct translation *first)
 {
-    struct translation *hot = &t->translations[t->hot];
+    const struct translation *hot = &t->translations[t->hot];
+    for (struct translation *of = first; of; of = of == first ? of->variants : of->next)
+        if (of == hot || (of->conflicts == CONFLICTS_WANTED && (!of->windows || of->stale)))
+            return of;
+    return NULL;
+}
+
+/* `found` is about to run: it is made anew, or one that it leads to at the same place. */
+static void heat_up(struct translator *t, const struct translation *found, struct block *block, const struct cpu *cpu)
+{
+    struct translation *wants = NULL;
+    for (struct translation *of = block->translation; of && !wants; of = of->next)
+        if (of->rip == found->rip && of->index == found->index && of->kind == found->kind)
+            wants = windowless(t, of);
     t->hot = 0;
-    if (hot == found)
-        compile_windows(t, hot, block, cpu);
-    for (struct translation *of = found->variants; of; of = of->next)
-        if (of == hot)
-            compile_windows(t, hot, block, NULL);
+    if (wants)
+        compile_windows(t, wants, block, cpu);
 }
 
 /* The page behind the one at `linear`. */
@@ -454,7 +465,7 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     const struct edge *edge = &t->edges[pending];
     enum grouping grouping = pending && edge->target == cpu->s.gpr[RIP] ? edge->grouping : GROUPS_WIDE;
     struct translation *translation = find_translation(t, cpu, block, grouping);
-    if (translation && t->hot)
+    if (translation)
         heat_up(t, translation, block, cpu);
     if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;

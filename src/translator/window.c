@@ -169,17 +169,46 @@ uint64_t window_open(struct cpu *cpu, struct translator *t, uint32_t number)
     uint64_t page = cpu->translated.target & ~(uint64_t)PAGE_MASK;
     uint64_t now = cpu->engine->instructions + (uint64_t)(cpu->budget - cpu->remaining);
     bool shut = !cpu->windows.window[number].limit;
+    if (tag_of(tlb, page, place->write) != page) {
+        /* The slow path, which comes now, has the TLB take it, and then is the time: an entry that
+         * two pages fight for is soon gone again. After the next miss, which is at once, code must
+         * not find the page by itself (take_page): the window would not be among those that are open. */
+        cpu->windows.patience[number] = 1;
+        cpu->windows.wanted = number + 1;
+        cpu->windows.wanted_page = page;
+        return LEAVE_NOT;
+    }
     place->strikes = now - place->opened < (shut ? HASTE_SHUT : HASTE_MISSES) ? (uint8_t)(place->strikes + 1) : 0;
     place->opened = now;
     cpu->windows.patience[number] = PATIENCE;
     if (place->strikes == STRIKES)
         give_up(t, place);
-    else if (tag_of(tlb, page, place->write) == page)
-        open_at(cpu, tlb, number, place, page);
     else
-        cpu->windows.patience[number] = 1; /* the next time the TLB has its entry */
+        open_at(cpu, tlb, number, place, page);
     t->statistics.windows[place->strikes == STRIKES]++;
     return LEAVE_NOT;
+}
+
+static void open_wanted(struct cpu *cpu, struct translator *t)
+{
+    unsigned number = cpu->windows.wanted - 1;
+    const struct window_place *place = &t->windows[number];
+    const struct tlb *tlb = &cpu->tlbs[place->index];
+    cpu->windows.wanted = 0;
+    if (tag_of(tlb, cpu->windows.wanted_page, place->write) != cpu->windows.wanted_page)
+        return;
+    cpu->windows.patience[number] = PATIENCE;
+    open_at(cpu, tlb, number, place, cpu->windows.wanted_page);
+    t->statistics.windows[0]++;
+}
+
+void window_settle(struct cpu *cpu, struct translator *t, struct translation *translation)
+{
+    if (cpu->windows.wanted)
+        open_wanted(cpu, t);
+    if (cpu->windows.conflict && translation->conflicts < CONFLICTS_WANTED)
+        translation->conflicts++;
+    cpu->windows.conflict = 0;
 }
 
 void window_forget_all(struct translator *t, struct cpu *cpu)
@@ -187,5 +216,5 @@ void window_forget_all(struct translator *t, struct cpu *cpu)
     struct translated_windows *windows = &cpu->windows;
     memset(windows->window, 0, t->window_count * sizeof *windows->window);
     memset(windows->patience, 0, t->window_count * sizeof *windows->patience);
-    windows->open_count = 0;
+    windows->open_count = windows->wanted = windows->conflict = 0;
 }

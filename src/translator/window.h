@@ -9,6 +9,7 @@
 
 struct compile;
 struct cpu;
+struct translation;
 struct translator;
 
 #define WINDOWS_OF_TRANSLATION 64
@@ -34,6 +35,9 @@ void window_finish(struct compile *c);
 /* What translated code calls for the window `number` when it was shut, or missed often. The
  * address is in translated.target. */
 uint64_t window_open(struct cpu *cpu, struct translator *translator, uint32_t number);
+/* A slow path of the translation has accessed memory: opens the window that could not be
+ * opened before (windows.wanted), and notes a conflict in the TLB (windows.conflict). */
+void window_settle(struct cpu *cpu, struct translator *translator, struct translation *translation);
 /* All translations are gone, and no place has a window of this vCPU. */
 void window_forget_all(struct translator *translator, struct cpu *cpu);
 

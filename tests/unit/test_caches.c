@@ -470,37 +470,45 @@ static void walks_are_not_repeated(void **state)
     }
 }
 
-/* Two pages of the upper half in one slot do not walk in turns; what gave way is
- * dropped with the tables that it rests on, and by a flush, and its page may have got
- * a tracking flag meanwhile. */
+/* Two pages of one half in one slot do not walk in turns; what gave way is dropped with
+ * the tables that it rests on, and by a flush, and its page may have got a tracking flag
+ * meanwhile. What gave way in the lower half does not outlast the address space. */
 static void pages_of_a_slot_are_kept(void **state)
 {
-    enum { PDPT = 0x60000, PD = 0x61000 };
-    const uint64_t upper = 0xffff800000005000, other = upper + ((uint64_t)TLB_ENTRIES << PAGE_SHIFT);
+    enum { OTHER_TOP = 0x60000 };
     struct cpu_bench *b = *state;
     struct cpu *cpu = b->cpu;
     uint8_t byte;
 
     bench_long(b, 0);
-    bench_put(b, TABLES + 8 * 256, PDPT | 7, 8);
-    bench_put(b, PDPT, PD | 7, 8);
-    bench_put(b, PD, 0x87, 8);
-    bench_put(b, PD + 8 * 4, 0x87, 8);
-    for (unsigned n = 0; n < 4; n++) {
-        assert_int_equal(memory_write8(cpu, SEGMENT_FLAT, upper, 1), 0);
+    for (unsigned n = 0; n < 10; n++) {
+        unsigned half = n & 1, turn = n >> 1;
+        uint64_t one = half ? 0xffff800000005000 : 0x7f8000005000, other = one + ((uint64_t)TLB_ENTRIES << PAGE_SHIFT);
+        uint32_t pdpt = OTHER_TOP + 0x1000 + 0x2000 * half, pd = pdpt + 0x1000;
+        bench_put(b, TABLES + 8 * (255 + half), pdpt | 0x27, 8);
+        bench_put(b, OTHER_TOP + 8 * (255 + half), pdpt | 0x27, 8);
+        bench_put(b, pdpt, pd | 7, 8);
+        bench_put(b, pd, 0x87, 8);
+        bench_put(b, pd + 8 * 4, 0x87, 8);
+        assert_int_equal(memory_write8(cpu, SEGMENT_FLAT, one, 1), 0);
         assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, other, &byte), 0);
-        uint64_t walks = b->engine->walks;
-        if (n == 1)
-            bench_put(b, PD, 0x87, 8); /* its D bit goes */
-        if (n == 2)
+        if (turn == 1)
+            bench_put(b, pd, 0x87, 8); /* its D bit goes */
+        if (turn == 2)
             mmu_flush(cpu);
-        if (n == 3)
-            physmem_flag(&b->memory, upper >> 12 & 0xff, PHYSMEM_CODE);
-        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, upper, &byte), 0);
-        assert_int_equal(b->engine->walks - walks, n == 1 || n == 2);
-        assert_true(writes(b, upper) == (n == 0 || n == 2));
+        if (turn == 3) {
+            tlb_enter_space(cpu, OTHER_TOP >> PAGE_SHIFT);
+            tlb_enter_space(cpu, TABLES >> PAGE_SHIFT);
+        }
+        if (turn == 4)
+            physmem_flag(&b->memory, one >> 12 & 0xff, PHYSMEM_CODE);
+        unsigned again = turn == 1 ? 1 : turn == 2 || (turn == 3 && !half) ? 2 : 0;
+        uint64_t walks = b->engine->walks;
+        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, one, &byte), 0);
+        assert_int_equal(b->engine->walks - walks, again != 0);
+        assert_int_equal(writes(b, one), turn != 1 && turn != 4);
         assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, other, &byte), 0);
-        assert_int_equal(b->engine->walks - walks, n == 1 ? 1 : n == 2 ? 2 : 0);
+        assert_int_equal(b->engine->walks - walks, again);
     }
 }
 
