@@ -159,8 +159,11 @@ uint32_t mmu_write_page(const struct cpu *cpu, uint64_t address);
 void mmu_flush(struct cpu *cpu);
 void mmu_flush_page(struct cpu *cpu, uint64_t linear);
 
-/* Loads the four PDPTEs under PAE without long mode (MOV CR3, CR0, CR4): 0, or
- * CPU_FAULT with #GP(0) when a reserved bit is set in a present one. */
+/* Loads the four PDPTEs under PAE without long mode (MOV CR3, CR0, CR4), and drops what
+ * was translated by others: 0, or CPU_FAULT with #GP(0) when a reserved bit is set in a
+ * present one. */
 int mmu_load_pdptes(struct cpu *cpu, uint64_t cr3);
+/* The same, but they go to `pdpte`. */
+int mmu_read_pdptes(struct cpu *cpu, uint64_t cr3, uint64_t pdpte[4]);
 
 #endif

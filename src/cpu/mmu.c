@@ -762,15 +762,24 @@ unsigned memory_debug_write(struct cpu *cpu, uint64_t linear, const void *bytes,
     return debug_access(cpu, linear, (uint8_t *)(uintptr_t)bytes, length, true);
 }
 
-int mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
+int mmu_read_pdptes(struct cpu *cpu, uint64_t cr3, uint64_t pdpte[4])
 {
-    uint64_t pdpte[4];
     uint64_t reserved = reserved_physical(cpu) | 0xfff00000000001e6ull;
     for (unsigned i = 0; i < 4; i++) {
         pdpte[i] = read_entry(cpu, (cr3 & 0xffffffe0u) + 8 * i, 8);
         if (pdpte[i] & PTE_P && pdpte[i] & reserved)
             return cpu_raise_error(cpu, VECTOR_GP, 0);
     }
+    return 0;
+}
+
+int mmu_load_pdptes(struct cpu *cpu, uint64_t cr3)
+{
+    uint64_t pdpte[4];
+    TRY_FAULT(mmu_read_pdptes(cpu, cr3, pdpte));
+    if (memcmp(cpu->s.pdpte, pdpte, sizeof pdpte) == 0)
+        return 0;
     memcpy(cpu->s.pdpte, pdpte, sizeof pdpte);
+    mmu_flush(cpu);
     return 0;
 }

@@ -13,7 +13,7 @@
 
 /* The dynamic part of a TSS, either size. Selectors by enum segment_register. */
 struct task_image {
-    uint64_t cr3;
+    uint64_t cr3, pdpte[4]; /* the latter if CR3 changes under PAE */
     uint32_t eip, eflags;
     uint32_t gpr[8];
     uint16_t selector[SEGMENT_COUNT];
@@ -187,6 +187,11 @@ static int load_segments(struct cpu *cpu, const struct task_image *image)
     return 0;
 }
 
+static bool changes_cr3(const struct cpu *cpu, const struct descriptor *tss, const struct task_image *image)
+{
+    return is_wide(&tss->segment) && cpu->s.cr0 & CR0_PG && image->cr3 != cpu->s.cr3;
+}
+
 /* Puts the image's registers in place; segments have selectors only so far. */
 static void enter_task(struct cpu *cpu, const struct task_image *image,
                        const struct descriptor *tss)
@@ -197,8 +202,10 @@ static void enter_task(struct cpu *cpu, const struct task_image *image,
     s->tr.attributes |= TYPE_BUSY;
     s->cr0 |= CR0_TS;
     s->dr[7] &= ~0x55ull; /* local breakpoints */
-    if (is_wide(&tss->segment) && (s->cr0 & CR0_PG) && image->cr3 != s->cr3) {
+    if (changes_cr3(cpu, tss, image)) {
         s->cr3 = image->cr3;
+        if (s->cr4 & CR4_PAE)
+            memcpy(s->pdpte, image->pdpte, sizeof s->pdpte);
         mmu_flush(cpu);
     }
     for (unsigned i = 0; i < 8; i++)
@@ -212,14 +219,6 @@ static void enter_task(struct cpu *cpu, const struct task_image *image,
     s->seg[CS].attributes = SEGMENT_DB;
     cpu_update_mode(cpu);
     cpu_refetch(cpu);
-}
-
-static int load_new_pdptes(struct cpu *cpu, const struct descriptor *tss,
-                           const struct task_image *image)
-{
-    if (!is_wide(&tss->segment) || !(cpu->s.cr0 & CR0_PG) || !(cpu->s.cr4 & CR4_PAE))
-        return 0;
-    return mmu_load_pdptes(cpu, image->cr3);
 }
 
 int task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason, enum vector vector,
@@ -241,7 +240,8 @@ int task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason, enu
     if (reason == TASK_RETURN)
         eflags &= ~(uint32_t)FLAG_NT;
     TRY_FAULT(save_task(cpu, (uint32_t)return_rip, eflags));
-    TRY_FAULT(load_new_pdptes(cpu, &tss, &image));
+    if (changes_cr3(cpu, &tss, &image) && s->cr4 & CR4_PAE)
+        TRY_FAULT(mmu_read_pdptes(cpu, image.cr3, image.pdpte));
     if (reason == TASK_CALL) {
         TRY_FAULT(memory_system_write(cpu, tss.segment.base, &old, 2));
         image.eflags |= FLAG_NT;

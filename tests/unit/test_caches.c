@@ -512,6 +512,33 @@ static void pages_of_a_slot_are_kept(void **state)
     }
 }
 
+/* MOV CR0 that turns caches off loads the four pointers anew. */
+static void pointers_are_followed(void **state)
+{
+    struct cpu_bench *b = *state;
+    struct cpu *cpu = b->cpu;
+    uint8_t byte;
+
+    bench_protected(b, 0);
+    bench_put(b, 0x20000, 0x21001, 8);
+    bench_put(b, 0x21000, 0x83, 8);
+    bench_put(b, 0x22000, 0x23003, 8);
+    bench_put(b, 0x23000 + 8 * 5, 0x25003, 8);
+    bench_put(b, 0x5000, 0x11, 1);
+    bench_put(b, 0x25000, 0x22, 1);
+    cpu->s.cr3 = 0x20000;
+    cpu->s.cr4 = CR4_PAE;
+    cpu->s.cr0 |= CR0_PG;
+    cpu->s.pdpte[0] = 0x21001;
+    cpu_restored(cpu);
+    bench_put(b, 0x20000, 0x22001, 8);
+    for (unsigned n = 0; n < 2; n++) {
+        assert_int_equal(memory_read8(cpu, SEGMENT_FLAT, 0x5000, &byte), 0);
+        assert_int_equal(byte, n ? 0x22 : 0x11);
+        assert_int_equal(control_write_cr0(cpu, cpu->s.cr0 ^ CR0_CD), 0);
+    }
+}
+
 /* Blocks are spread over the hash table, so that they are found at once. */
 static void blocks_are_spread(void **state)
 {
@@ -603,6 +630,7 @@ int main(void)
         BENCH_TEST(modes_are_kept),
         cmocka_unit_test(spans_are_dropped),
         BENCH_TEST(pages_of_a_slot_are_kept),
+        BENCH_TEST(pointers_are_followed),
         BENCH_TEST(blocks_are_spread), BENCH_TEST(blocks_share_chains),
         BENCH_TEST(devices_have_no_code),
         BENCH_TEST(tables_are_forgotten),

@@ -374,6 +374,43 @@ static void pointers_are_loaded_with_pae(void **state)
     }
 }
 
+/* They are those of the space that is left when CR3 stays, whatever the table says now, and
+ * when the switch fails at its last writes, which are still made there. */
+static void pointers_stay(void **state)
+{
+    enum { BELOW = 0x24000, OTHER_TOP = 0x20020, READ_ONLY = 0x5400 };
+    struct cpu_bench *b = *state;
+    struct cpu_state *s = &b->cpu->s;
+
+    for (unsigned fails = 0; fails < 2; fails++) {
+        prepare(b, true, true, CALL);
+        bench_gate(b, VECTOR_PF, CODE0, 0xc000, 0x8e);
+        bench_put(b, 0x20000, 0x22001, 8);
+        bench_put(b, 0x21000, BELOW | 3, 8);
+        for (unsigned i = 0; i < 64; i++)
+            bench_put(b, BELOW + 8 * i, i << 12 | (fails && i == READ_ONLY >> 12 ? 1 : 3), 8);
+        bench_put(b, OTHER_TOP, 0x22001, 8); /* maps nothing */
+        bench_put(b, 0x22000, 0, 8);
+        bench_put(b, NEW + 28, fails ? OTHER_TOP : 0x20000, 4);
+        for (unsigned i = 0; i < 0x68; i += 4)
+            bench_put(b, READ_ONLY + i, bench_get(b, NEW + i, 4), 4);
+        bench_descriptor(b, NEW_TASK, READ_ONLY, 0x67, 0x89);
+        s->cr3 = 0x20000;
+        s->cr4 = CR4_PAE;
+        s->cr0 |= CR0_PG | CR0_WP;
+        s->pdpte[0] = 0x21001;
+        bench_segment(b, &s->seg[SS], DATA0);
+        s->gpr[RSP] = 0x7000;
+        cpu_restored(b->cpu);
+        bench_run(b, 1);
+        assert_int_equal(s->gpr[RIP], fails ? 0xc000 : 0x8765);
+        assert_int_equal(s->cr3, 0x20000);
+        assert_int_equal(s->pdpte[0], 0x21001);
+        assert_int_equal(s->tr.selector, fails ? OLD_TASK : NEW_TASK);
+        assert_int_equal(s->cr2, fails ? READ_ONLY : 0);
+    }
+}
+
 static int acknowledge(void *context, struct cpu *cpu)
 {
     (void)context;
@@ -416,6 +453,7 @@ int main(void)
         BENCH_TEST(segments_are_checked),
         BENCH_TEST(links_by_the_limit_of_the_tss),
         BENCH_TEST(pointers_are_loaded_with_pae),
+        BENCH_TEST(pointers_stay),
         BENCH_TEST(events_come_with_the_new_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
