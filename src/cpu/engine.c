@@ -618,6 +618,10 @@ static void note_block(struct cpu *cpu, const struct block *block)
 static bool run_translated(struct cpu *cpu, struct block *block)
 {
     struct engine_translator *translator = &cpu->engine->translator;
+    if (!block->translation && block->heat + 1 < translator->threshold) {
+        block->heat++;
+        return false;
+    }
     switch (translator->run(translator->context, cpu, block)) {
     case TRANSLATED_NOT: return false;
     case TRANSLATED_RAN: return true;

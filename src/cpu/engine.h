@@ -66,6 +66,7 @@ enum translated_end {
 /* The translator, if there is one. */
 struct engine_translator {
     void *context;
+    uint32_t threshold; /* the runs of a block before `run` is asked whether it has a translation */
     /* Runs translated code from `block`, which is at RIP, on. */
     enum translated_end (*run)(void *context, struct cpu *cpu, struct block *block);
     /* All blocks with code in a backing page are stale; all blocks are. */

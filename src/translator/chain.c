@@ -94,7 +94,7 @@ static bool extend(struct compile *c, uint32_t limit)
             target = next;
         }
     }
-    if (!to && c->translator->threshold <= 1 && in_page(c, target))
+    if (!to && c->translator->engine->translator.threshold <= 1 && in_page(c, target))
         to = engine_decode_ahead(c->translator->engine, block->page, kind_linear(c->kind, target),
                                  insn->code_bytes);
     if (to == c->parts[0].block && target == c->parts[0].rip && insn->attributes & SETS_RIP)

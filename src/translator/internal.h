@@ -113,7 +113,6 @@ struct translator {
     /* Common pieces, in `write` */
     uint8_t *enter, *settle, *leave_check, *leave_entry, *leave_link, *fallback, *slow, *jump, *string, *slow_load,
             *vectors, *wide, *x87, *miss, *open_window;
-    uint32_t threshold;
     uint32_t next_id;
     struct code_page *pages;
     uint32_t page_count;

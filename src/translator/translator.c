@@ -444,7 +444,8 @@ static struct translation *find_translation(struct translator *t, struct cpu *cp
     struct translation *found = translation_of(block, rip, index, kind, grouping);
     if (found)
         return found;
-    if (++block->heat < t->threshold || kind == KIND_NONE || !translatable(&t->kinds[kind], block, rip))
+    bool cold = ++block->heat < t->engine->translator.threshold;
+    if (cold || kind == KIND_NONE || !translatable(&t->kinds[kind], block, rip))
         return NULL;
     /* The chain that is made looks at the heat: a loop's head must not seem cold. */
     struct translation *made = translate(t, cpu, block, kind, grouping);
@@ -542,7 +543,6 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     t->engine = engine;
     t->kind_count = KIND_NONE + 1;
     t->bytes = cache_bytes;
-    t->threshold = threshold;
     t->pages = calloc(PAGES_MAXIMUM, sizeof *t->pages);
     t->page_buckets = calloc(PAGE_BUCKETS, sizeof *t->page_buckets);
     t->page_chains = calloc(pages, sizeof *t->page_chains);
@@ -561,7 +561,7 @@ struct translator *translator_create(struct engine *engine, size_t cache_bytes, 
     translator_ask_host(t);
     pieces_make(t);
     learn_rows(t->rows);
-    engine->translator = (struct engine_translator){ t, run, page_stale, all_stale };
+    engine->translator = (struct engine_translator){ t, threshold, run, page_stale, all_stale };
     engine_flush_blocks(engine);
     t->statistics.flushes = 0;
     return t;
