@@ -134,12 +134,10 @@ int control_write_cr4(struct cpu *cpu, uint64_t value)
         return cpu_raise_gp0(cpu);
     if ((changed & value & CR4_PCIDE) && (!cpu_long_mode(cpu) || (s->cr3 & CR3_PCID)))
         return cpu_raise_gp0(cpu);
-    bool pdptes = uses_pdptes(s->cr0, value, s->efer)
-                  && (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP));
-    if (pdptes)
+    if (uses_pdptes(s->cr0, value, s->efer) && (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP)))
         TRY_FAULT(mmu_load_pdptes(cpu, s->cr3));
     s->cr4 = value;
-    if ((changed & paging) || pdptes)
+    if (changed & paging)
         mmu_flush(cpu);
     cpu_end_block(cpu);
     return 0;

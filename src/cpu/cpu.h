@@ -110,9 +110,9 @@ struct translated_windows {
     int32_t patience[TRANSLATED_WINDOWS]; /* misses until window_open is called */
     uint32_t open_count;
     uint16_t open[TRANSLATED_WINDOWS]; /* the numbers of those that are */
-    uint32_t wanted;      /* one more than the number of the window that is to be opened ... */
-    uint32_t conflict;    /* 1: an entry came back to the TLB that had given way in it */
-    uint64_t wanted_page; /* ... over this page, when the TLB has it */
+    uint32_t wanted;      /* one more than the number of the window that is to be opened over ... */
+    uint64_t wanted_page; /* ... this page, when the TLB has it */
+    uint64_t conflict;    /* 1: an entry came back to the TLB that had given way in it */
 };
 
 /* What a memory access needs of a segment; derived from struct segment, CR0,

@@ -385,7 +385,7 @@ static bool take_back(struct cpu *cpu, enum mmu_index index, uint64_t linear, en
     if (access == ACCESS_WRITE)
         tlb_begin_write(cpu, *physical);
     tlb_replace(cpu, index, linear, *physical);
-    tlb_restore(cpu, &cpu->tlbs[index], &entry);
+    tlb_restore(cpu, index, &entry, *physical);
     cpu->windows.conflict = 1;
     *physical |= linear & PAGE_MASK;
     return true;

@@ -123,10 +123,8 @@ static void restore(struct cpu *cpu, struct tlb_space *space)
     for (unsigned index = 0; index < MMU_INDEX_COUNT; index++) {
         struct tlb *tlb = &cpu->tlbs[index];
         for (unsigned end = entry + space->entries[index]; entry < end; entry++)
-            if (!is_dropped(space, tlb_linear(&space->entry[entry]))) {
-                tlb_restore(cpu, tlb, &space->entry[entry]);
-                cpu->victims[index].physical_of[tlb_slot(tlb_linear(&space->entry[entry]))] = TLB_PHYSICAL_UNKNOWN;
-            }
+            if (!is_dropped(space, tlb_linear(&space->entry[entry])))
+                tlb_restore(cpu, index, &space->entry[entry], TLB_PHYSICAL_UNKNOWN);
         for (unsigned end = code + space->codes[index]; code < end; code++)
             if (code_valid && !is_dropped(space, space->code_linear[code]))
                 restore_code(tlb, space->code_linear[code], space->code_id[code]);

@@ -376,9 +376,11 @@ void tlb_begin_write(struct cpu *cpu, uint64_t physical)
 }
 
 /* The page may have got a tracking flag, or lost it. */
-void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept)
+void tlb_restore(struct cpu *cpu, unsigned index, const struct tlb_entry *kept, uint64_t physical)
 {
+    struct tlb *tlb = &cpu->tlbs[index];
     uint64_t linear = tlb_linear(kept);
+    cpu->victims[index].physical_of[tlb_slot(linear)] = physical;
     struct tlb_entry *entry = &tlb->entry[tlb_slot(linear)];
     *entry = *kept;
     tlb->host[tlb_slot(linear)] = (uintptr_t)linear + kept->addend;

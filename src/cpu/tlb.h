@@ -137,8 +137,8 @@ void tlb_begin_write(struct cpu *cpu, uint64_t physical);
 void tlb_changed(struct cpu *cpu, bool upper);
 /* An entry, which lies in `slot` of a TLB, allows nothing. */
 void tlb_make_invalid(struct tlb_entry *entry, unsigned slot);
-/* Puts an entry that was kept into its slot. */
-void tlb_restore(struct cpu *cpu, struct tlb *tlb, const struct tlb_entry *kept);
+/* Puts an entry that was kept, of the page at `physical`, into its slot. */
+void tlb_restore(struct cpu *cpu, unsigned index, const struct tlb_entry *kept, uint64_t physical);
 
 /* CR3 gets another table, at backing page `root`, under four- or five-level
  * paging: what both map stays, and what is known of the new space comes back.

@@ -172,15 +172,13 @@ static void compile(struct translator *t, struct translation *translation, struc
 static void compile_windows(struct translator *t, struct translation *translation, struct block *block,
                             const struct cpu *cpu)
 {
-    struct translation before = *translation;
     translation->windows = true;
     translation->stale = false;
     translation->conflicts = 0;
+    struct translation before = *translation;
     compile(t, translation, block, cpu);
     if (translation->flags_demand > before.flags_demand) { /* flags may not be there for it */
         *translation = before;
-        translation->windows = true;
-        translation->stale = false;
         return;
     }
     struct emitter e = { before.entry, before.entry + 16, t->run - t->write, 0 };

@@ -128,31 +128,35 @@ static void give_up(struct translator *t, struct window_place *place)
     emit_jump(&e, place->plain);
     place->translation->without |= 1ull << place->number;
     place->translation->stale = true;
+    t->statistics.windows[1]++;
 }
 
-static uint64_t tag_of(const struct tlb *tlb, uint64_t page, bool write)
+/* Whether the TLB knows that the place may access the page at once. */
+static bool allowed(const struct tlb *tlb, const struct window_place *place, uint64_t page)
 {
     const struct tlb_entry *entry = &tlb->entry[tlb_slot(page)];
-    return write ? entry->write_tag : entry->read_tag;
+    return (place->write ? entry->write_tag : entry->read_tag) == page;
 }
 
-/* Whether the page may be accessed at once and lies at `host`. */
-static bool fits(const struct tlb *tlb, uint64_t page, bool write, uintptr_t host)
+/* The same, and that it lies at `host`. */
+static bool fits(const struct tlb *tlb, const struct window_place *place, uint64_t page, uintptr_t host)
 {
-    return tag_of(tlb, page, write) == page && tlb->host[tlb_slot(page)] == host;
+    return allowed(tlb, place, page) && tlb->host[tlb_slot(page)] == host;
 }
 
-static void open_at(struct cpu *cpu, const struct tlb *tlb, unsigned number, const struct window_place *place,
-                    uint64_t page)
+/* Opens a window over a page that the TLB knows, and those around it. */
+static void open_at(struct cpu *cpu, struct translator *t, unsigned number, uint64_t page)
 {
+    const struct window_place *place = &t->windows[number];
+    const struct tlb *tlb = &cpu->tlbs[place->index];
     struct translated_window *window = &cpu->windows.window[number];
     uintptr_t host = tlb->host[tlb_slot(page)];
     uint64_t low = page, high = page + PAGE_BYTES;
     while (page - low < PAGES_AROUND * PAGE_BYTES && low
-           && fits(tlb, low - PAGE_BYTES, place->write, host - (uintptr_t)(page - low) - PAGE_BYTES))
+           && fits(tlb, place, low - PAGE_BYTES, host - (uintptr_t)(page - low) - PAGE_BYTES))
         low -= PAGE_BYTES;
     while (high - page < PAGES_AROUND * PAGE_BYTES && high
-           && fits(tlb, high, place->write, host + (uintptr_t)(high - page)))
+           && fits(tlb, place, high, host + (uintptr_t)(high - page)))
         high += PAGE_BYTES;
     if (!window->limit)
         cpu->windows.open[cpu->windows.open_count++] = (uint16_t)number;
@@ -160,16 +164,17 @@ static void open_at(struct cpu *cpu, const struct tlb *tlb, unsigned number, con
     window->limit = high - low - place->bytes + 1;
     window->host = host - (uintptr_t)(page - low);
     window->addend = window->host - (uintptr_t)low;
+    cpu->windows.patience[number] = PATIENCE;
+    t->statistics.windows[0]++;
 }
 
 uint64_t window_open(struct cpu *cpu, struct translator *t, uint32_t number)
 {
     struct window_place *place = &t->windows[number];
-    const struct tlb *tlb = &cpu->tlbs[place->index];
     uint64_t page = cpu->translated.target & ~(uint64_t)PAGE_MASK;
     uint64_t now = cpu->engine->instructions + (uint64_t)(cpu->budget - cpu->remaining);
     bool shut = !cpu->windows.window[number].limit;
-    if (tag_of(tlb, page, place->write) != page) {
+    if (!allowed(&cpu->tlbs[place->index], place, page)) {
         /* The slow path, which comes now, has the TLB take it, and then is the time: an entry that
          * two pages fight for is soon gone again. After the next miss, which is at once, code must
          * not find the page by itself (take_page): the window would not be among those that are open. */
@@ -180,12 +185,10 @@ uint64_t window_open(struct cpu *cpu, struct translator *t, uint32_t number)
     }
     place->strikes = now - place->opened < (shut ? HASTE_SHUT : HASTE_MISSES) ? (uint8_t)(place->strikes + 1) : 0;
     place->opened = now;
-    cpu->windows.patience[number] = PATIENCE;
     if (place->strikes == STRIKES)
         give_up(t, place);
     else
-        open_at(cpu, tlb, number, place, page);
-    t->statistics.windows[place->strikes == STRIKES]++;
+        open_at(cpu, t, number, page);
     return LEAVE_NOT;
 }
 
@@ -193,13 +196,9 @@ static void open_wanted(struct cpu *cpu, struct translator *t)
 {
     unsigned number = cpu->windows.wanted - 1;
     const struct window_place *place = &t->windows[number];
-    const struct tlb *tlb = &cpu->tlbs[place->index];
     cpu->windows.wanted = 0;
-    if (tag_of(tlb, cpu->windows.wanted_page, place->write) != cpu->windows.wanted_page)
-        return;
-    cpu->windows.patience[number] = PATIENCE;
-    open_at(cpu, tlb, number, place, cpu->windows.wanted_page);
-    t->statistics.windows[0]++;
+    if (allowed(&cpu->tlbs[place->index], place, cpu->windows.wanted_page))
+        open_at(cpu, t, number, cpu->windows.wanted_page);
 }
 
 void window_settle(struct cpu *cpu, struct translator *t, struct translation *translation)
@@ -216,5 +215,6 @@ void window_forget_all(struct translator *t, struct cpu *cpu)
     struct translated_windows *windows = &cpu->windows;
     memset(windows->window, 0, t->window_count * sizeof *windows->window);
     memset(windows->patience, 0, t->window_count * sizeof *windows->patience);
-    windows->open_count = windows->wanted = windows->conflict = 0;
+    windows->open_count = windows->wanted = 0;
+    windows->conflict = 0;
 }

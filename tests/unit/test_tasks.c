@@ -343,6 +343,21 @@ static void links_by_the_limit_of_the_tss(void **state)
     }
 }
 
+/* Runs one instruction with the pointers at 0x20000, of which the first is loaded as 0x21001. */
+static void run_with_pae(struct cpu_bench *b, uint64_t cr0)
+{
+    struct cpu_state *s = &b->cpu->s;
+
+    s->cr3 = 0x20000;
+    s->cr4 = CR4_PAE;
+    s->cr0 |= CR0_PG | cr0;
+    s->pdpte[0] = 0x21001;
+    bench_segment(b, &s->seg[SS], DATA0);
+    s->gpr[RSP] = 0x7000;
+    cpu_restored(b->cpu);
+    bench_run(b, 1);
+}
+
 /* With PAE, CR3 brings four pointers, whose reserved bits are looked at before the
  * switch. */
 static void pointers_are_loaded_with_pae(void **state)
@@ -359,14 +374,7 @@ static void pointers_are_loaded_with_pae(void **state)
         bench_put(b, 0x22000, 0x87, 8);
         if (n != 2)
             bench_put(b, NEW + 28, 0x20020, 4);
-        s->cr3 = 0x20000;
-        s->cr4 = CR4_PAE;
-        s->cr0 |= CR0_PG;
-        s->pdpte[0] = 0x21001;
-        bench_segment(b, &s->seg[SS], DATA0);
-        s->gpr[RSP] = 0x7000;
-        cpu_restored(b->cpu);
-        bench_run(b, 1);
+        run_with_pae(b, 0);
         assert_int_equal(s->gpr[RIP], n == 1 ? 0xc000 : 0x8765);
         assert_int_equal(s->cr3, n == 0 ? 0x20020 : 0x20000);
         assert_int_equal(s->pdpte[0], n == 0 ? 0x22001 : 0x21001);
@@ -395,14 +403,7 @@ static void pointers_stay(void **state)
         for (unsigned i = 0; i < 0x68; i += 4)
             bench_put(b, READ_ONLY + i, bench_get(b, NEW + i, 4), 4);
         bench_descriptor(b, NEW_TASK, READ_ONLY, 0x67, 0x89);
-        s->cr3 = 0x20000;
-        s->cr4 = CR4_PAE;
-        s->cr0 |= CR0_PG | CR0_WP;
-        s->pdpte[0] = 0x21001;
-        bench_segment(b, &s->seg[SS], DATA0);
-        s->gpr[RSP] = 0x7000;
-        cpu_restored(b->cpu);
-        bench_run(b, 1);
+        run_with_pae(b, CR0_WP);
         assert_int_equal(s->gpr[RIP], fails ? 0xc000 : 0x8765);
         assert_int_equal(s->cr3, 0x20000);
         assert_int_equal(s->pdpte[0], 0x21001);
