@@ -188,11 +188,12 @@ static void decode_inside(struct engine *engine, struct block *block, uint32_t p
     while (count < limit && at < available) {
         __builtin_prefetch(insn + 8, 1);
         if (code_bytes == 8 && available - at >= RECALL_BYTES)
-            recall_decode(engine->recall, &engine->decoder, bytes + at, at, insn);
+            at = recall_decode(engine->recall, &engine->decoder, bytes + at, at, insn);
         else if (decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
             break;
+        else
+            at = insn->end;
         count++;
-        at = insn->end;
         if (insn++->attributes & (ENDS_BLOCK | SETS_RIP))
             break;
     }

@@ -3,23 +3,6 @@
 
 #include "cpu/opcode.h"
 
-void recall_init(struct recall *recall)
-{
-    memset(recall, 0, sizeof *recall);
-    for (unsigned i = 0; i < opcode_row_count; i++) {
-        const struct opcode_row *row = &opcode_rows[i];
-        bool prefixed = row->prefix != OPCODE_PREFIX_ANY && row->prefix != OPCODE_PREFIX_NP;
-        if (row->map > MAP_TWO || row->mode == OPCODE_MODE_NO64 || prefixed)
-            continue;
-        for (unsigned k = 0; k < (row->modrm & MODRM_PLUS_R ? 8 : 1); k++)
-            recall->shape[row->map][row->opcode + k]
-                |= row->modrm & MODRM_PRESENT ? RECALL_MODRM : RECALL_OPCODE;
-    }
-    for (unsigned i = 0; i < 512; i++)
-        if (recall->shape[i >> 8][i & 255] == (RECALL_MODRM | RECALL_OPCODE))
-            recall->shape[i >> 8][i & 255] = RECALL_NEVER;
-}
-
 /* Bytes of the immediates; -1: they are not just a sign-extended one. */
 static int immediate_bytes(const struct opcode_row *row, const struct insn *insn)
 {
@@ -35,6 +18,54 @@ static int immediate_bytes(const struct opcode_row *row, const struct insn *insn
     return count > 1 || (count && row->attributes & IMM_ZX) ? -1 : bytes;
 }
 
+/* Of the instructions of a row, as recall->length has it. */
+static unsigned row_length(const struct opcode_row *row)
+{
+    int narrow = immediate_bytes(row, &(struct insn){ .operand_bytes = 4 });
+    int wide = immediate_bytes(row, &(struct insn){ .operand_bytes = 8 });
+    bool control = row->map == MAP_TWO && (row->opcode & 0xfc) == 0x20; /* MOV of CR and DR heeds no mod */
+    if (narrow < 0 || narrow != wide || control)
+        return RECALL_UNSURE;
+    return 1 + (row->modrm & MODRM_PRESENT ? 1 : 0) + (unsigned)narrow;
+}
+
+static void learn_row(struct recall *recall, const struct opcode_row *row)
+{
+    unsigned length = row_length(row);
+    for (unsigned k = 0; k < (row->modrm & MODRM_PLUS_R ? 8 : 1); k++) {
+        uint8_t *shape = &recall->shape[row->map][row->opcode + k];
+        uint8_t *known = &recall->length[row->map][row->opcode + k];
+        *shape |= row->modrm & MODRM_PRESENT ? RECALL_MODRM : RECALL_OPCODE;
+        *known = !*known || *known == length ? (uint8_t)length : RECALL_UNSURE;
+    }
+}
+
+void recall_init(struct recall *recall)
+{
+    memset(recall, 0, sizeof *recall);
+    for (unsigned i = 0; i < RECALL_ENTRIES; i++)
+        recall->entry[i].key = RECALL_NOBODY;
+    for (unsigned i = 0; i < 0xc0; i++) {
+        static const uint8_t displacement[] = { 0, 1, 4 };
+        unsigned mod = i >> 6, rm = i & 7;
+        recall->sib[i] = rm == 4 ? 8 : 0;
+        recall->behind[i] = (uint8_t)((rm == 4) + displacement[mod]);
+        if (mod == 0 && rm == 5) /* RIP */
+            recall->behind[i] = 4;
+        if (mod == 0 && rm == 4) /* there may be a displacement without a base */
+            recall->behind[i] = RECALL_UNSURE;
+    }
+    for (unsigned i = 0; i < opcode_row_count; i++) {
+        const struct opcode_row *row = &opcode_rows[i];
+        bool prefixed = row->prefix != OPCODE_PREFIX_ANY && row->prefix != OPCODE_PREFIX_NP;
+        if (row->map <= MAP_TWO && row->mode != OPCODE_MODE_NO64 && !prefixed)
+            learn_row(recall, row);
+    }
+    for (unsigned i = 0; i < 512; i++)
+        if (recall->shape[i >> 8][i & 255] == (RECALL_MODRM | RECALL_OPCODE))
+            recall->shape[i >> 8][i & 255] = RECALL_NEVER;
+}
+
 static unsigned displacement_bytes(const struct opcode_row *row, const struct insn *insn)
 {
     if (!(row->modrm & MODRM_PRESENT) || insn->modrm >= 0xc0)
@@ -44,7 +75,7 @@ static unsigned displacement_bytes(const struct opcode_row *row, const struct in
     return insn->base == RIP || insn->base == REGISTER_ZERO ? 4 : 0;
 }
 
-void recall_learn(struct recall *recall, uint32_t key, const struct insn *insn)
+void recall_learn(struct recall *recall, uint64_t key, const struct insn *insn)
 {
     if (insn->row >= opcode_row_count)
         return; /* undefined */
@@ -52,10 +83,21 @@ void recall_learn(struct recall *recall, uint32_t key, const struct insn *insn)
     int immediate = immediate_bytes(row, insn);
     if (immediate < 0)
         return;
-    struct recalled *entry = recall_entry(recall, key);
+    struct recalled *entry = &recall->entry[recall_slot(key)];
+    if (entry->key != RECALL_NOBODY)
+        recall->entry[recall_slot(key) ^ 1] = *entry;
     entry->key = key;
     entry->insn = *insn;
-    entry->disp_bytes = (uint8_t)displacement_bytes(row, insn);
-    entry->imm_bytes = (uint8_t)immediate;
-    entry->head = (uint8_t)(insn->length - entry->disp_bytes - entry->imm_bytes);
+    unsigned displacement = displacement_bytes(row, insn);
+    entry->disp_bytes = (uint8_t)displacement;
+    entry->head = (uint8_t)(insn->length - displacement - (unsigned)immediate);
+    entry->disp_shift = (uint8_t)(displacement ? 64 - 8 * displacement : 0);
+    entry->imm_shift = (uint8_t)(immediate ? 64 - 8 * immediate : 0);
+    entry->disp_mask = displacement ? -1 : 0;
+    entry->imm_mask = immediate ? -1 : 0;
+    entry->rip_mask = insn->base == RIP ? -1 : 0;
+    if (displacement)
+        entry->insn.disp = 0;
+    if (immediate)
+        entry->insn.imm = 0;
 }
