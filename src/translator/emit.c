@@ -12,68 +12,60 @@ static void byte(struct emitter *e, unsigned value)
     *e->at++ = (uint8_t)value;
 }
 
-/* Eight bytes are written, however few count. The pointer stays in a register: what is
- * written through it could be the emitter's own for all that the compiler knows. */
-static ALWAYS_INLINE uint8_t *put(uint8_t *at, uint64_t value, unsigned bytes)
-{
-    memcpy(at, &value, 8);
-    return at + bytes;
-}
-
-/* ModRM, SIB and displacement of an operand in memory. */
-static ALWAYS_INLINE uint8_t *put_memory(uint8_t *at, unsigned reg, struct host_operand rm)
-{
-    unsigned low = rm.base & 7, sib = rm.scale << 6 | (rm.index & 7) << 3;
-    uint64_t disp = (uint32_t)rm.disp;
-    reg = (reg & 7) << 3;
-    if (rm.base == HOST_NONE) /* [index * scale + disp32] */
-        return put(at, reg | 4 | (sib | 5) << 8 | disp << 16, 6);
-    bool wide = rm.disp != (int8_t)rm.disp, none = !rm.disp && low != 5;
-    bool indexed = rm.index != HOST_NONE || low == 4;
-    unsigned mod = wide ? 0x80 : none ? 0 : 0x40;
-    uint64_t head = indexed ? 4 | (sib | low) << 8 : low;
-    return put(at, mod | reg | head | disp << (indexed ? 16 : 8), 1u + indexed + (wide ? 4 : !none));
-}
-
+/* ModRM, SIB and displacement: stores that the next ones may write over, in place of
+ * branches that nobody can foretell. The pointer stays in a register: what is written
+ * through it could be the emitter's own for all that the compiler knows. */
 static ALWAYS_INLINE uint8_t *put_modrm(uint8_t *at, unsigned reg, struct host_operand rm)
 {
-    if (rm.memory)
-        return put_memory(at, reg, rm);
-    *at = (uint8_t)(0xc0 | (reg & 7) << 3 | (rm.base & 7));
-    return at + 1;
+    unsigned low = rm.base & 7, sib = rm.scale << 6 | (rm.index & 7) << 3;
+    unsigned wide = rm.disp != (int8_t)rm.disp, some = ((rm.disp != 0) | (low == 5)) & rm.memory;
+    unsigned indexed = ((rm.index != HOST_NONE) | (low == 4)) & rm.memory;
+    unsigned mod = rm.memory ? wide + some : 3;
+    reg = (reg & 7) << 3;
+    if (rm.base == HOST_NONE) { /* [index * scale + disp32] */
+        at[0] = (uint8_t)(reg | 4);
+        at[1] = (uint8_t)(sib | 5);
+        memcpy(at + 2, &rm.disp, 4);
+        return at + 6;
+    }
+    at[0] = (uint8_t)(mod << 6 | reg | (indexed ? 4 : low));
+    at[1] = (uint8_t)(sib | low);
+    at += 1 + indexed;
+    memcpy(at, &rm.disp, 4);
+    return at + some + 3 * wide;
+}
+
+/* Prefixes but REX. */
+static uint8_t *put_prefixes(uint8_t *at, uint32_t op, unsigned width)
+{
+    if (width == 2)
+        *at++ = 0x66;
+    if (op >> 16)
+        *at++ = (uint8_t)(op >> 16);
+    return at;
 }
 
 /* Not inline, as small as it may be: others of this file go on here. */
 void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
 {
-    unsigned map = op >> 8 & 7, bytes = 1;
-    uint64_t head = op & 0xff;
-    if (map > 1) {
-        if (map > 2) {
-            head = head << 8 | (map == 3 ? 0x38 : 0x3a);
-            bytes++;
-        }
-        head = head << 8 | 0x0f;
-        bytes++;
-    }
+    uint8_t *at = e->at;
+    unsigned map = op >> 8 & 7;
     unsigned rex = (unsigned)(width == 8) << 3 | (reg & 8) >> 1 | (rm.base & 8) >> 3 | (rm.index & 8) >> 2;
     if (op & OP_BYTES && !(op & OP_HIGH)
         && ((op & OP_BYTE_REG && reg >= 4) || (op & OP_BYTE_RM && !rm.memory && rm.base >= 4)))
         rex |= 0x40;
-    if (rex) {
-        head = head << 8 | 0x40 | rex;
-        bytes++;
+    if (op >> 16 || width == 2)
+        at = put_prefixes(at, op, width);
+    *at = (uint8_t)(0x40 | rex);
+    at += rex != 0;
+    if (map > 1) {
+        *at++ = 0x0f;
+        *at = map == 3 ? 0x38 : 0x3a;
+        at += map > 2;
     }
-    if (op >> 16) {
-        head = head << 8 | op >> 16;
-        bytes++;
-    }
-    if (width == 2) {
-        head = head << 8 | 0x66;
-        bytes++;
-    }
+    *at++ = (uint8_t)op;
     e->named |= 1u << reg | (uint32_t)!rm.memory << (rm.base & 15);
-    e->at = put_modrm(put(e->at, head, bytes), reg, rm);
+    e->at = put_modrm(at, reg, rm);
 }
 
 void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigned reg, unsigned vvvv,
