@@ -51,7 +51,7 @@ void compile_fixup(struct compile *c)
     if (!c->flags.home && c->flags.recipe == RECIPE_NONE)
         flags_save(c, &c->flags);
     uint32_t edge = c->flags.home ? 0 : c->translator->edge_count + c->edge_count;
-    emit_store_constant(&c->e, 4, IN_VCPU(translated.flags_fixup), (int32_t)edge);
+    emit_constant_near(&c->e, PLACE(translated.flags_fixup), edge);
 }
 
 static uint8_t units(const struct compile *c)

@@ -128,6 +128,7 @@ typedef bool lowering(struct compile *c);
 struct row_facts {
     const struct opcode_row *row;
     lowering *lower;           /* of a general instruction that is no branch; or NULL */
+    bool modrm;
     struct row_flags flags;
     struct row_access access;
 };
@@ -214,7 +215,7 @@ static inline const struct opcode_row *row_of(const struct insn *insn)
 /* Whether the r/m operand is in memory. */
 static inline bool row_in_memory(const struct row_facts *facts, const struct insn *insn)
 {
-    return facts->row->modrm & MODRM_PRESENT && insn->modrm < 0xc0;
+    return facts->modrm & (insn->modrm < 0xc0);
 }
 
 /* NOPs and prefetches. */

@@ -45,8 +45,9 @@ static uint8_t *put_prefixes(uint8_t *at, uint32_t op, unsigned width)
     return at;
 }
 
-/* Not inline, as small as it may be: others of this file go on here. */
-void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
+/* Where the opcode is a constant, most of this goes away. */
+static ALWAYS_INLINE void put_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg,
+                                          struct host_operand rm)
 {
     uint8_t *at = e->at;
     unsigned map = op >> 8 & 7;
@@ -66,6 +67,12 @@ void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned r
     *at++ = (uint8_t)op;
     e->named |= 1u << reg | (uint32_t)!rm.memory << (rm.base & 15);
     e->at = put_modrm(at, reg, rm);
+}
+
+/* Others of this file go on here. */
+void emit_instruction(struct emitter *e, uint32_t op, unsigned width, unsigned reg, struct host_operand rm)
+{
+    put_instruction(e, op, width, reg, rm);
 }
 
 void emit_vex(struct emitter *e, uint32_t op, unsigned width, bool wide, unsigned reg, unsigned vvvv,
@@ -139,7 +146,7 @@ void emit_rorx(struct emitter *e, unsigned reg, unsigned from, unsigned count)
 
 void emit_lea(struct emitter *e, unsigned width, unsigned reg, struct host_operand rm)
 {
-    emit_instruction(e, OP1(0x8d), width, reg, rm);
+    put_instruction(e, OP1(0x8d), width, reg, rm);
 }
 
 void emit_alu(struct emitter *e, enum alu alu, unsigned width, unsigned reg, struct host_operand rm)

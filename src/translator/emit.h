@@ -107,6 +107,14 @@ static inline void emit_store_near(struct emitter *e, int32_t disp, unsigned reg
 {
     emit_near(e, 0x89, reg, disp);
 }
+/* MOV of a constant to 4 bytes there. */
+static inline void emit_constant_near(struct emitter *e, int32_t disp, uint32_t value)
+{
+    bool byte = disp == (int8_t)disp;
+    uint64_t head = (byte ? 0x2444c7 : 0x2484c7) | (uint64_t)(uint32_t)disp << 24; /* opcode, ModRM, SIB */
+    emit_bytes(e, head, byte ? 4 : 7);
+    emit_bytes(e, value, 4);
+}
 /* The shortest MOV of a constant; leaves flags alone. */
 void emit_constant(struct emitter *e, unsigned reg, uint64_t value);
 /* MOV of a sign-extended constant to memory. */

@@ -527,6 +527,7 @@ static void learn_rows(struct row_facts *rows)
     for (unsigned i = 0; i <= opcode_row_count; i++) {
         rows[i].row = row_of(&(struct insn){ .row = (uint16_t)i });
         rows[i].lower = integer_lowering(rows[i].row);
+        rows[i].modrm = rows[i].row->modrm & MODRM_PRESENT;
     }
     flags_learn(rows);
     access_learn(rows);
