@@ -66,11 +66,15 @@ static bool lower_mov(struct compile *c)
     return form_move(c, &shape, true, true);
 }
 
-static bool lower_extend(struct compile *c, uint32_t op, unsigned from)
+/* MOVZX, MOVSX, MOVSXD */
+static bool lower_extend(struct compile *c)
 {
+    unsigned o = c->row->opcode, from = o == 0x63 ? 4 : o & 1 ? 2 : 1;
+    if ((from > 1 && c->insn->operand_bytes == 2) || (from == 4 && c->kind->code_bytes != 8))
+        return false;
     if (form_same(c, true))
         return move_same(c, c->insn->reg);
-    struct form shape = { .op = op, .reg_written = true, .rm_read = true,
+    struct form shape = { .op = from == 4 ? OP1(o) : OP2(o), .reg_written = true, .rm_read = true,
                            .reg_width = c->insn->operand_bytes, .rm_width = (uint8_t)from };
     return form_move(c, &shape, false, true);
 }
@@ -368,10 +372,6 @@ static bool lower_two(struct compile *c)
         return lower_exchange(c, false);
     case 0xaf:
         return lower_multiply(c, false);
-    case 0xb6: case 0xbe:
-        return lower_extend(c, OP2(o), 1);
-    case 0xb7: case 0xbf:
-        return c->insn->operand_bytes > 2 && lower_extend(c, OP2(o), 2);
     case 0xc8:
         return lower_bswap(c);
     case 0xc3:
@@ -415,14 +415,12 @@ static bool lower_one(struct compile *c)
     case 0x06: case 0x0e: case 0x16: case 0x1e: return lower_push_segment(c, o >> 3);
     case 0x40: return lower_step(c, true);
     case 0x48: return lower_step(c, false);
-    case 0x84: case 0x85: return lower_test(c, false, false);
     case 0xa8: case 0xa9: return lower_test(c, true, true);
     case 0x86: case 0x87: return lower_xchg(c);
     case 0x8c: return lower_mov_segment(c);
     case 0xa0: case 0xa1: return lower_mov_offset(c, true);
     case 0xa2: case 0xa3: return lower_mov_offset(c, false);
     case 0x90: return c->row->prefix == OPCODE_PREFIX_ANY && lower_xchg_accumulator(c);
-    case 0x63: return c->insn->operand_bytes > 2 && c->kind->code_bytes == 8 && lower_extend(c, OP1(o), 4);
     case 0x9e: case 0xf5: case 0xf8: case 0xf9: return lower_flags(c);
     case 0x9f: return lower_lahf(c);
     case 0xfc: return lower_direction(c, false);
@@ -430,26 +428,36 @@ static bool lower_one(struct compile *c)
     case 0xa4: case 0xa5: case 0xaa: case 0xab: case 0xac: case 0xad: return lower_string(c);
     case 0x98: return lower_widen(c, false);
     case 0x99: return lower_widen(c, true);
-    case 0xb0: case 0xb8: case 0xc6: case 0xc7: return lower_mov_constant(c);
-    case 0x50: return lower_push(c, false);
-    case 0x58: return lower_pop(c);
     case 0x68: case 0x6a: return lower_push(c, true);
     case 0x69: case 0x6b: return lower_multiply(c, true);
-    case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3: return lower_shift(c);
     case 0xc9: return lower_leave(c);
     case 0xf6: case 0xf7: case 0xfe: case 0xff: return lower_group(c);
     }
     return false;
 }
 
+static bool lower_test_operands(struct compile *c) { return lower_test(c, false, false); }
+static bool lower_push_register(struct compile *c) { return lower_push(c, false); }
+
+/* The most frequent ones are told apart here, the others for each instruction. */
 lowering *integer_lowering(const struct opcode_row *row)
 {
     unsigned o = row->opcode;
+    if (row->map == MAP_TWO)
+        return o == 0xb6 || o == 0xb7 || o == 0xbe || o == 0xbf ? lower_extend : lower_two;
     if (row->map != MAP_ONE)
-        return row->map == MAP_TWO ? lower_two : NULL;
-    if (o >= 0x88 && o <= 0x8b)
-        return lower_mov;
+        return NULL;
     if ((o < 0x40 && (o & 7) < 6) || (o >= 0x80 && o <= 0x83))
         return lower_alu;
-    return o == 0x8d ? lower_lea : lower_one;
+    switch (o) {
+    case 0x50: return lower_push_register;
+    case 0x58: return lower_pop;
+    case 0x63: return lower_extend;
+    case 0x84: case 0x85: return lower_test_operands;
+    case 0x88: case 0x89: case 0x8a: case 0x8b: return lower_mov;
+    case 0x8d: return lower_lea;
+    case 0xb0: case 0xb8: case 0xc6: case 0xc7: return lower_mov_constant;
+    case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3: return lower_shift;
+    }
+    return lower_one;
 }
