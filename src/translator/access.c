@@ -228,6 +228,7 @@ static struct row_access learn(const struct opcode_row *row, unsigned extension)
     found.rm = !found.all && use.registers >> PROBE_RM & 1;
     found.reg = !found.all && use.registers >> PROBE_REG & 1;
     found.fixed = (uint16_t)(use.registers & ~(1u << PROBE_RM | 1u << PROBE_REG));
+    found.seldom = found.fixed || found.stack != REGISTER_ZERO;
     return found;
 }
 

@@ -34,11 +34,14 @@ struct reference {
     bool write, grouped;
 };
 
+/* The last one stands for none: it may be written, too. */
+enum { REGISTER_NONE = 16, REGISTERS };
+
 /* What is known of the registers at an instruction. */
 struct analysis {
     struct compile *c;
-    uint16_t value[16];   /* number of the value that the register has, less `delta` */
-    int64_t delta[16];
+    uint16_t value[REGISTERS]; /* number of the value that the register has, less `delta` */
+    int64_t delta[REGISTERS];
     uint16_t next_value, epoch;
     bool parted;          /* a border of pages kept accesses out of a group */
     struct reference references[2 * INSNS_MAXIMUM];
@@ -106,11 +109,6 @@ static void derive(struct analysis *a, unsigned to, unsigned from, int64_t delta
 /* Instructions that make a register another plus a constant. */
 static bool derives(struct analysis *a, const struct insn *insn, enum derivation how, bool memory)
 {
-    if (how == DERIVES_LEAVE) {
-        derive(a, RSP, RBP, 8);
-        renew(a, 1u << RBP);
-        return true;
-    }
     if (how == DERIVES_ADDRESS) {
         if (insn->base >= RIP || insn->index < RIP || insn->address_shift)
             return false;
@@ -142,6 +140,25 @@ static void step_unknown(struct analysis *a, unsigned number, const struct insn 
     renew(a, use.registers);
 }
 
+/* What few instructions do: they use the stack, or write registers that they do not name. */
+static void step_seldom(struct analysis *a, unsigned number, const struct row_access *access, bool wide)
+{
+    bool stack = wide && access->stack != REGISTER_ZERO;
+    if (stack)
+        refer_stack(a, number, access->stack, access->stack_disp, access->stack_write);
+    if (wide && access->derives == DERIVES_LEAVE) {
+        derive(a, RSP, RBP, 8);
+        renew(a, 1u << RBP);
+    } else if (access->all) {
+        a->epoch++;
+        renew(a, ALL_REGISTERS);
+    } else {
+        if (stack && access->stack == RSP)
+            derive(a, RSP, RSP, access->pops ? 8 : access->stack_disp);
+        renew(a, access->fixed);
+    }
+}
+
 static void step(struct analysis *a, unsigned number)
 {
     const struct insn *insn = a->c->insns[number];
@@ -154,27 +171,17 @@ static void step(struct analysis *a, unsigned number)
         return;
     }
     bool memory = row_in_memory(facts, insn), wide = insn->operand_bytes == 8;
-    if (memory && access->bytes) {
+    if (memory & (access->bytes != 0)) {
         unsigned bytes = access->bytes == ACCESS_WIDTH ? insn->operand_bytes : access->bytes;
         refer_operand(a, number, insn, bytes, 1, access->write);
     }
-    bool stack = wide && access->stack != REGISTER_ZERO;
-    if (stack)
-        refer_stack(a, number, access->stack, access->stack_disp, access->stack_write);
-    if (wide && access->derives && derives(a, insn, (enum derivation)access->derives, memory))
+    if (access->seldom)
+        step_seldom(a, number, access, wide);
+    if (wide & (access->derives != DERIVES_NOT) && derives(a, insn, (enum derivation)access->derives, memory))
         return;
-    if (access->all) {
-        a->epoch++;
-        renew(a, ALL_REGISTERS);
-        return;
-    }
-    if (stack && access->stack == RSP)
-        derive(a, RSP, RSP, access->pops ? 8 : access->stack_disp);
-    renew(a, access->fixed);
-    if (access->rm && !memory)
-        renew_one(a, insn->rm >> access->shift & 15);
-    if (access->reg)
-        renew_one(a, insn->reg >> access->shift & 15);
+    unsigned rm = insn->rm >> access->shift & 15, reg = insn->reg >> access->shift & 15;
+    renew_one(a, access->rm & !memory ? rm : REGISTER_NONE);
+    renew_one(a, access->reg ? reg : REGISTER_NONE);
 }
 
 static bool same(const struct key *a, const struct key *b)

@@ -79,7 +79,8 @@ struct row_access {
     uint8_t stack;      /* the register whose memory is used as stack, or REGISTER_ZERO */
     int8_t stack_disp;
     bool stack_write;
-    uint8_t pad[2];
+    bool seldom;        /* `all`, `fixed` or `stack` says something */
+    uint8_t pad[1];
 };
 #define ACCESS_WIDTH 0xff
 
