@@ -11,7 +11,7 @@ static unsigned scratch_for_reg(const struct compile *c, const struct form *shap
     return swapped ? SCRATCH2 : SCRATCH;
 }
 
-void form_emit_anew(struct compile *c, const struct form *shape, struct place reg, struct place rm)
+static void emit_anew(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
     const struct insn *insn = c->insn;
     bool memory = form_is_memory(c);
@@ -51,6 +51,20 @@ void form_emit_anew(struct compile *c, const struct form *shape, struct place re
         form_still(c, reg.guest, host_reg);
     if (!memory && shape->rm_read && !shape->rm_written)
         form_still(c, rm.guest, host_rm);
+}
+
+void form_emit(struct compile *c, const struct form *shape, struct place reg, struct place rm)
+{
+    const struct insn *insn = c->insn;
+    uint32_t op = insn->opcode | (c->row->map + 1u) << 8; /* the guest's */
+    bool same = form_same(c, !shape->no_reg) && (shape->op & ~OP_BYTES) == op
+                && (!shape->no_reg || shape->extension == (insn->modrm >> 3 & 7));
+    if (same && c->row->map <= MAP_TWO) {
+        scratch_keep(c);
+        form_copy(c, shape->immediate);
+        return;
+    }
+    emit_anew(c, shape, reg, rm);
 }
 
 /* form_encodable, where one of them is AH..BH. */

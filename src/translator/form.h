@@ -75,20 +75,7 @@ static inline void form_copy(struct compile *c, unsigned immediate)
 }
 
 /* Emits it; flags must have been prepared. */
-void form_emit_anew(struct compile *c, const struct form *form, struct place reg, struct place rm);
-static inline void form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm)
-{
-    const struct insn *insn = c->insn;
-    uint32_t op = insn->opcode | (c->row->map + 1u) << 8; /* the guest's */
-    bool same = form_same(c, !form->no_reg) && (form->op & ~OP_BYTES) == op
-                && (!form->no_reg || form->extension == (insn->modrm >> 3 & 7));
-    if (same && c->row->map <= MAP_TWO) {
-        scratch_keep(c);
-        form_copy(c, form->immediate);
-        return;
-    }
-    form_emit_anew(c, form, reg, rm);
-}
+void form_emit(struct compile *c, const struct form *form, struct place reg, struct place rm);
 
 /* The host register for an operand, loaded into `scratch` if it lives in memory
  * (and is read, or written in part); and back. */
