@@ -90,11 +90,8 @@ static inline unsigned form_enter(struct compile *c, unsigned guest, unsigned sc
 }
 static inline void form_leave(struct compile *c, unsigned guest, unsigned host)
 {
-    if (pinned(guest))
-        return;
-    emit_store_near(&c->e, guest_place(guest), host);
-    scratch_forget(c, guest);
-    scratch_note(c, host, HELD_GUEST | guest);
+    if (!pinned(guest))
+        scratch_store(c, guest, host);
 }
 
 /* The host register was only read. */

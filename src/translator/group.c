@@ -180,7 +180,7 @@ static void step(struct analysis *a, unsigned number)
     if (wide & (access->derives != DERIVES_NOT) && derives(a, insn, (enum derivation)access->derives, memory))
         return;
     unsigned rm = insn->rm >> access->shift & 15, reg = insn->reg >> access->shift & 15;
-    renew_one(a, access->rm & !memory ? rm : REGISTER_NONE);
+    renew_one(a, access->rm && !memory ? rm : REGISTER_NONE);
     renew_one(a, access->reg ? reg : REGISTER_NONE);
 }
 

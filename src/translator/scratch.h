@@ -23,22 +23,11 @@ static inline bool scratch_holds(const struct compile *c, unsigned scratch, unsi
 }
 
 /* The one that holds it, or HOST_NONE. */
-static inline unsigned scratch_that_holds(const struct compile *c, unsigned what)
-{
-    return scratch_holds(c, SCRATCH, what) ? SCRATCH : scratch_holds(c, SCRATCH2, what) ? SCRATCH2 : HOST_NONE;
-}
+unsigned scratch_that_holds(const struct compile *c, unsigned what);
 
 static inline unsigned scratch_other(unsigned scratch)
 {
     return scratch == SCRATCH ? SCRATCH2 : SCRATCH;
-}
-
-/* The guest register's place in memory is about to be written. */
-static inline void scratch_forget(struct compile *c, unsigned guest)
-{
-    for (unsigned i = 0; i < 2; i++)
-        if (c->held[i] == (HELD_GUEST | guest))
-            c->held[i] = 0;
 }
 
 static inline void scratch_forget_guests(struct compile *c)
@@ -48,20 +37,9 @@ static inline void scratch_forget_guests(struct compile *c)
             c->held[i] = 0;
 }
 
-/* Loads a guest register that lives in memory. */
-static inline void scratch_load(struct compile *c, unsigned scratch, unsigned guest)
-{
-    unsigned what = HELD_GUEST | guest, from = scratch_that_holds(c, what);
-    if (from == scratch)
-        return;
-    if (from == HOST_NONE) {
-        emit_load_near(&c->e, scratch, guest_place(guest));
-    } else {
-        emit_load(&c->e, 8, scratch, operand_register(from));
-        scratch_note(c, from, what);
-    }
-    scratch_note(c, scratch, what);
-}
+/* Loads a guest register that lives in memory, and stores it. */
+void scratch_load(struct compile *c, unsigned scratch, unsigned guest);
+void scratch_store(struct compile *c, unsigned guest, unsigned host);
 
 /* The current instruction writes guest registers that live in memory by form_leave
  * only; otherwise all are forgotten when it is done. */
