@@ -1,297 +1,12 @@
 /*
- * The cache of decoded blocks and its coherence with memory; see engine.h.
+ * The run loop: which block comes next, what is looked at between instructions; see engine.h.
  */
 #include "cpu/engine.h"
-
-#include <stdlib.h>
-#include <sys/mman.h>
 
 #include "cpu/debug.h"
 #include "cpu/exceptions.h"
 #include "cpu/flags.h"
 #include "cpu/memory.h"
-#include "cpu/recall.h"
-#include "util/assert.h"
-
-#define ARENA_BYTES (48u << 20)
-#define HUGE_BYTES (2u << 20) /* the host's larger pages */
-
-static void table_written(void *context, uint32_t page, uint32_t offset, uint32_t length,
-                          const uint8_t *before)
-{
-    mmu_table_written(context, page, offset, length, before);
-}
-
-static void page_flagged(void *context, uint32_t page)
-{
-    mmu_page_flagged(context, page);
-}
-
-static void remapped(void *context)
-{
-    mmu_flush_all(context);
-}
-
-static void cleaned(void *context, const uint32_t *pages, uint32_t count)
-{
-    mmu_pages_cleaned(context, pages, count);
-}
-
-static void unlink_hash(struct engine *engine, struct block *block);
-
-static void invalidate_page(struct engine *engine, uint32_t page)
-{
-    struct block *block = engine->page_blocks[page];
-    while (block) {
-        struct block *next = block->page == page ? block->page_next : block->second_next;
-        if (block->key != BLOCK_KEY_NONE)
-            unlink_hash(engine, block);
-        block->key = BLOCK_KEY_NONE;
-        block = next;
-    }
-    engine->page_blocks[page] = NULL;
-    engine->page_lines[page] = 0;
-    engine->memory->flags[page] &= (uint8_t)~PHYSMEM_CODE;
-    if (engine->translator.context)
-        engine->translator.page_stale(engine->translator.context, page);
-}
-
-/* A write to a page with code: blocks go only when it touches their lines. A
- * vCPU that runs a block of this page right now stops after its instruction. */
-static void code_written(void *context, uint32_t page, uint32_t offset, uint32_t length)
-{
-    struct engine *engine = context;
-    unsigned first = offset >> 6, last = (offset + length - 1) >> 6;
-    uint64_t lines = bits_ones(8) << first & ~0ull >> (63 - last);
-    if (!(engine->page_lines[page] & lines))
-        return;
-    invalidate_page(engine, page);
-    for (unsigned i = 0; i < engine->cpu_count; i++)
-        cpu_code_changed(engine->cpus[i]);
-}
-
-struct engine *engine_create(struct physmem *memory, const struct cpu_model *model)
-{
-    uint64_t pages = (uint64_t)memory->ram_pages + memory->rom_pages;
-    struct engine *engine = calloc(1, sizeof *engine);
-    if (!engine)
-        return NULL;
-    engine->memory = memory;
-    engine->buckets = calloc(ENGINE_BUCKETS, sizeof *engine->buckets);
-    engine->page_blocks = calloc(pages, sizeof *engine->page_blocks);
-    engine->page_lines = calloc(pages, sizeof *engine->page_lines);
-    engine->tables = calloc(pages, sizeof *engine->tables);
-    engine->writers = calloc(pages, sizeof *engine->writers);
-    engine->arena = aligned_alloc(HUGE_BYTES, ARENA_BYTES);
-    engine->recall = aligned_alloc(sizeof(struct recalled), sizeof *engine->recall);
-    engine->none.key = BLOCK_KEY_NONE;
-    engine->block_limit = BLOCK_INSNS_MAXIMUM;
-    if (!engine->buckets || !engine->page_blocks || !engine->page_lines || !engine->tables
-        || !engine->writers || !engine->arena || !engine->recall) {
-        engine_destroy(engine);
-        return NULL;
-    }
-    madvise(engine->arena, ARENA_BYTES, MADV_HUGEPAGE);
-    decoder_init(&engine->decoder, model);
-    recall_init(engine->recall);
-    memory->listener = (struct physmem_listener){
-        engine, table_written, code_written, page_flagged, remapped, cleaned,
-    };
-    return engine;
-}
-
-void engine_destroy(struct engine *engine)
-{
-    if (!engine)
-        return;
-    free(engine->buckets);
-    free(engine->page_blocks);
-    free(engine->page_lines);
-    free(engine->tables);
-    free(engine->writers);
-    free(engine->arena);
-    free(engine->recall);
-    free(engine);
-}
-
-void engine_add_cpu(struct engine *engine, struct cpu *cpu)
-{
-    ASSERT(engine->cpu_count < ENGINE_CPUS_MAXIMUM);
-    engine->cpus[engine->cpu_count++] = cpu;
-    cpu->engine = engine;
-    cpu->memory = engine->memory;
-}
-
-void engine_flush_blocks(struct engine *engine)
-{
-    uint64_t pages = (uint64_t)engine->memory->ram_pages + engine->memory->rom_pages;
-    memset(engine->buckets, 0, ENGINE_BUCKETS * sizeof *engine->buckets);
-    for (uint64_t page = 0; page < pages; page++) {
-        if (!engine->page_lines[page])
-            continue;
-        engine->page_blocks[page] = NULL;
-        engine->page_lines[page] = 0;
-        engine->memory->flags[page] &= (uint8_t)~PHYSMEM_CODE;
-    }
-    engine->arena_used = 0;
-    engine->cache_flushes++;
-    if (engine->translator.context)
-        engine->translator.all_stale(engine->translator.context);
-}
-
-/* Blocks of one page lie in a stretch of the table, in their order, so that going on
- * behind a block finds the next bucket in the host's cache. */
-static struct block **bucket(struct engine *engine, uint64_t key)
-{
-    uint64_t stretch = ((key >> 16) * 0x9e3779b97f4a7c15ull) >> 46;
-    return &engine->buckets[(stretch + (key >> 7 & 0x1ff)) & (ENGINE_BUCKETS - 1)];
-}
-
-/* Whether code that was decoded lies where a block with this key begins. */
-static bool may_be_there(const struct engine *engine, uint64_t key)
-{
-    return engine->page_lines[key >> 16] >> (key >> 10 & 63) & 1;
-}
-
-static void unlink_hash(struct engine *engine, struct block *block)
-{
-    struct block **link = bucket(engine, block->key);
-    while (*link && *link != block)
-        link = &(*link)->hash_next;
-    if (*link)
-        *link = block->hash_next;
-}
-
-/* Marks bytes [from, to) of a page as code. */
-static void mark_code(struct engine *engine, uint32_t page, unsigned from, unsigned to)
-{
-    engine->page_lines[page] |= bits_ones(8) << (from >> 6) & ~0ull >> (63 - ((to - 1) >> 6));
-    if (page < engine->memory->ram_pages)
-        physmem_flag(engine->memory, page, PHYSMEM_CODE);
-}
-
-/* Whether there is room for a block of the greatest size. */
-static bool has_room(const struct engine *engine)
-{
-    size_t most = sizeof(struct block) + BLOCK_INSNS_MAXIMUM * sizeof(struct insn);
-    return engine->arena_used + most <= ARENA_BYTES;
-}
-
-/* Decodes instructions inside the page from `offset` on. Stops before one that
- * crosses its end. */
-static void decode_inside(struct engine *engine, struct block *block, uint32_t page, unsigned offset,
-                          unsigned code_bytes)
-{
-    const uint8_t *bytes = physmem_host(engine->memory, page) + offset;
-    unsigned limit = engine->block_limit, count = 0, at = 0, available = PAGE_BYTES - offset;
-    struct insn *insn = block->insns;
-    while (count < limit && at < available) {
-        __builtin_prefetch(insn + 8, 1);
-        if (code_bytes == 8 && available - at >= RECALL_BYTES)
-            at = recall_decode(engine->recall, &engine->decoder, bytes + at, at, insn);
-        else if (decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
-            break;
-        else
-            at = insn->end;
-        count++;
-        if (insn++->attributes & (ENDS_BLOCK | SETS_RIP))
-            break;
-    }
-    block->count = (uint16_t)count;
-    block->bytes = (uint16_t)at;
-}
-
-/* The instruction at the end of `page` that goes on in `second`. */
-static void decode_crossing(struct engine *engine, struct block *block, uint32_t page,
-                            unsigned offset, uint32_t second, unsigned code_bytes)
-{
-    uint8_t bytes[2 * INSN_BYTES_MAXIMUM];
-    unsigned here = PAGE_BYTES - offset;
-    memcpy(bytes, physmem_host(engine->memory, page) + offset, here);
-    memcpy(bytes + here, physmem_host(engine->memory, second), INSN_BYTES_MAXIMUM);
-    decode(&engine->decoder, code_bytes, bytes, here + INSN_BYTES_MAXIMUM, 0, &block->insns[0]);
-    block->count = 1;
-    block->bytes = block->insns[0].end;
-}
-
-struct block *engine_find_block(struct engine *engine, uint64_t key)
-{
-    if (!may_be_there(engine, key))
-        return NULL;
-    struct block *block = *bucket(engine, key);
-    while (block && block->key != key)
-        block = block->hash_next;
-    return block;
-}
-
-/* Links a freshly decoded block in. */
-static struct block *insert(struct engine *engine, struct block *block, uint32_t page, unsigned offset)
-{
-    struct block **link = bucket(engine, block->key);
-    block->hash_next = *link;
-    *link = block;
-    block->successor[0] = block->successor[1] = &engine->none;
-    block->page_next = engine->page_blocks[page];
-    engine->page_blocks[page] = block;
-    bool crosses = block->second_page != PHYSMEM_MMIO;
-    mark_code(engine, page, offset, crosses ? PAGE_BYTES : offset + block->bytes);
-    if (crosses && block->second_page != page) {
-        block->second_next = engine->page_blocks[block->second_page];
-        engine->page_blocks[block->second_page] = block;
-    }
-    if (crosses)
-        mark_code(engine, block->second_page, 0, offset + block->bytes - PAGE_BYTES);
-    engine->arena_used += sizeof *block + block->count * sizeof(struct insn);
-    engine->arena_used = (engine->arena_used + 63) & ~(size_t)63;
-    engine->blocks_decoded++;
-    return block;
-}
-
-/* A block as far as the page has it, not linked in. There is room. */
-static struct block *begin(struct engine *engine, uint32_t page, uint64_t linear, unsigned code_bytes)
-{
-    struct block *block = (struct block *)(void *)(engine->arena + engine->arena_used);
-    memset(block, 0, sizeof *block);
-    block->key = block_key(page, linear, code_bytes);
-    __builtin_prefetch(bucket(engine, block->key + (64 << 4)));
-    block->page = page;
-    block->second_page = PHYSMEM_MMIO;
-    decode_inside(engine, block, page, linear & PAGE_MASK, code_bytes);
-    return block;
-}
-
-struct block *engine_decode_ahead(struct engine *engine, uint32_t page, uint64_t linear,
-                                  unsigned code_bytes)
-{
-    struct block *block = engine_find_block(engine, block_key(page, linear, code_bytes));
-    if (block || !has_room(engine))
-        return block;
-    block = begin(engine, page, linear, code_bytes);
-    return block->count ? insert(engine, block, page, linear & PAGE_MASK) : NULL;
-}
-
-/* Makes the block that starts at `linear`, in backing page `page`; the whole cache
- * goes when it is full. NULL after a fault on its second page (cpu->exception is set). */
-static struct block *make(struct cpu *cpu, uint32_t page, uint64_t linear)
-{
-    struct engine *engine = cpu->engine;
-    unsigned offset = (unsigned)(linear & PAGE_MASK);
-    if (!has_room(engine))
-        engine_flush_blocks(engine);
-    struct block *block = begin(engine, page, linear, cpu->code_bytes);
-    if (block->count == 0) {
-        uint32_t second;
-        if (mmu_fetch(cpu, ((linear | PAGE_MASK) + 1) & cpu->rip_mask, &second))
-            return NULL;
-        if (second >= PHYSMEM_DISCARD) {
-            cpu_raise(cpu, VECTOR_UD);
-            return NULL;
-        }
-        block->second_page = second;
-        decode_crossing(engine, block, page, offset, second, cpu->code_bytes);
-    }
-    return insert(engine, block, page, offset);
-}
 
 /* Code that runs past the CS limit (16- and 32-bit code): #GP(0) on the first
  * instruction that does not fit; NULL then, else the block, cut in *limit. */
@@ -327,7 +42,7 @@ static struct block *lookup(struct cpu *cpu, uint64_t linear)
         }
     }
     struct block *block = engine_find_block(cpu->engine, block_key(cpu->fetch_page, linear, cpu->code_bytes));
-    return block ? block : make(cpu, cpu->fetch_page, linear);
+    return block ? block : engine_decode_block(cpu, cpu->fetch_page, linear);
 }
 
 /* A crossing block is good only while its second page is still where it was:
@@ -339,10 +54,8 @@ static struct block *check_crossing(struct cpu *cpu, struct block *block, uint64
         return NULL;
     if (second == block->second_page)
         return block;
-    if (block->key != BLOCK_KEY_NONE)
-        unlink_hash(cpu->engine, block);
-    block->key = BLOCK_KEY_NONE;
-    return make(cpu, cpu->fetch_page, linear);
+    engine_drop_block(cpu->engine, block);
+    return engine_decode_block(cpu, cpu->fetch_page, linear);
 }
 
 /* The next block to run after `before` (NULL: unknown); NULL after a fault. */
@@ -365,6 +78,8 @@ static inline struct block *next_block(struct cpu *cpu, struct block *before, ui
         if (before && flushes == cpu->engine->cache_flushes) {
             before->successor[1] = before->successor[0];
             before->successor[0] = block;
+            if (engine_is_old(cpu->engine, before) && !before->remembered)
+                engine_remember_block(cpu->engine, before);
         }
     }
     if (unlikely(block->second_page != PHYSMEM_MMIO)) {

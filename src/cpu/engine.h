@@ -16,7 +16,7 @@
 
 #define BLOCK_INSNS_MAXIMUM 32
 #define ENGINE_CPUS_MAXIMUM 64
-#define ENGINE_BUCKETS (1u << 18) /* of the table of blocks */
+#define ENGINE_BUCKETS (1u << 16) /* of a table of blocks */
 
 #define BLOCK_KEY_NONE UINT64_MAX
 
@@ -33,12 +33,21 @@ struct block {
     struct block *second_next;  /* the same for the second page */
     uint32_t page;              /* backing page of its first byte */
     uint32_t second_page;       /* backing page of the tail, or PHYSMEM_MMIO */
-    uint16_t count;             /* instructions */
+    uint8_t count;              /* instructions */
+    bool remembered;            /* in engine->remembered */
     uint16_t bytes;
     uint32_t heat;              /* how often it was run */
     struct translation *translation; /* the translator's, NULL: none */
+    struct block *moved_to;     /* where it is kept now (engine_keep_block); its own key is BLOCK_KEY_NONE */
     struct insn insns[];
 };
+
+/* What ran after `block`, where it is now; `i`: 0 or 1, the last or the one before. */
+static inline struct block *block_successor(const struct block *block, unsigned i)
+{
+    struct block *to = block->successor[i];
+    return to->moved_to ? to->moved_to : to;
+}
 
 /* Backing page, offset in it, code size. */
 static inline uint64_t block_key(uint32_t page, uint64_t linear, unsigned code_bytes)
@@ -74,6 +83,17 @@ struct engine_translator {
     void (*all_stale)(void *context);
 };
 
+/* Blocks that are allocated one behind the other, and freed all at once. */
+struct block_generation {
+    uint8_t *arena;
+    size_t size, used;
+    struct block **buckets;     /* hash table */
+    struct block **page_blocks; /* by backing page: blocks with code in it */
+    uint64_t *page_lines;       /* by backing page: bit n: code in bytes 64n..64n+63 */
+    uint32_t *pages;            /* those that got lines since it was empty */
+    uint32_t page_count;
+};
+
 struct engine {
     struct engine_translator translator; /* context NULL: none */
     struct physmem *memory;
@@ -81,19 +101,18 @@ struct engine {
     struct recall *recall;      /* what was decoded before (recall.h) */
     struct cpu *cpus[ENGINE_CPUS_MAXIMUM];
     unsigned cpu_count;
-    struct block **buckets;     /* hash table */
-    struct block **page_blocks; /* by backing page: blocks with code in it */
-    uint64_t *page_lines;       /* by backing page: bit n: code in bytes 64n..64n+63 */
+    struct block_generation young, old;
+    struct block **remembered;  /* old blocks whose successors may be young */
+    uint32_t remembered_count;
     struct table_use *tables;   /* by backing page */
     uint64_t *writers;          /* by backing page: TLB entries with a plain write tag (tlb.c) */
     uint64_t code_version;      /* counts pages whose code became stale */
-    uint8_t *arena;             /* where blocks are allocated, freed all at once */
-    size_t arena_used;
+    uint64_t cache_flushes;     /* counts how often an arena was emptied: pointers to blocks are void */
     /* Less than they can be for tests and checks: instructions of a block, and
      * blocks that the translator chains (0: as it likes). */
     uint32_t block_limit, chain_limit;
     /* Statistics, for the user only. */
-    uint64_t blocks_decoded, cache_flushes;
+    uint64_t blocks_decoded;
     uint64_t instructions;      /* that all vCPUs ran, deliveries included */
     uint64_t walks;             /* of page tables, for what is not in the TLB */
     struct block none;          /* a block that matches no key */
@@ -113,6 +132,26 @@ struct block *engine_find_block(struct engine *engine, uint64_t key);
 struct block *engine_decode_ahead(struct engine *engine, uint32_t page, uint64_t linear,
                                   unsigned code_bytes);
 
+/* Makes the block at `linear`, in backing page `page`, where none is known; where there
+ * is no room for it, others go. NULL after a fault on its second page (cpu->exception
+ * is set). Not while a block runs. */
+struct block *engine_decode_block(struct cpu *cpu, uint32_t page, uint64_t linear);
+
+/* Whether so many blocks, of so many instructions together, can be kept. */
+bool engine_can_keep(const struct engine *engine, unsigned blocks, unsigned insns);
+/* Has a block stay until engine_flush_blocks. Returns where it is from now on; what was
+ * at `block` can still run, but is found no more. There is room. */
+struct block *engine_keep_block(struct engine *engine, struct block *block);
+
+/* An old block may have a young successor from now on; for one that is not remembered. */
+void engine_remember_block(struct engine *engine, struct block *block);
+static inline bool engine_is_old(const struct engine *engine, const struct block *block)
+{
+    return (uintptr_t)block - (uintptr_t)engine->old.arena < engine->old.size;
+}
+
+/* The block is stale: it is found no more. */
+void engine_drop_block(struct engine *engine, struct block *block);
 /* Drops all blocks. Not while a block runs. */
 void engine_flush_blocks(struct engine *engine);
 

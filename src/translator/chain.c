@@ -8,13 +8,13 @@
 #include "translator/system.h"
 
 /* A block that was run after `block`, at `rip`. */
-static const struct block *successor(const struct compile *c, const struct block *block, uint64_t rip)
+static struct block *successor(const struct compile *c, const struct block *block, uint64_t rip)
 {
     uint64_t linear = kind_linear(c->kind, rip);
     uint64_t key = block_key(block->page, linear, block->insns[0].code_bytes);
     for (unsigned i = 0; i < 2; i++)
-        if (block->successor[i]->key == key)
-            return block->successor[i];
+        if (block_successor(block, i)->key == key)
+            return block_successor(block, i);
     return NULL;
 }
 
@@ -84,9 +84,9 @@ static bool extend(struct compile *c, uint32_t limit)
     }
     if (c->kind->code_bytes != 8)
         return false;
-    const struct block *to = successor(c, block, target);
+    struct block *to = successor(c, block, target);
     if (fallthrough && target != next) {
-        const struct block *behind = successor(c, block, next);
+        struct block *behind = successor(c, block, next);
         bool hotter = to && (!behind || to->heat > behind->heat || (returns(c) && to == c->parts[0].block));
         last->taken = again ? translation->taken >> (c->part_count - 1) & 1 : hotter;
         if (!last->taken) {
@@ -102,18 +102,18 @@ static bool extend(struct compile *c, uint32_t limit)
     /* STI needs what follows it. */
     if (!fits(c, to, target, again || !(insn->attributes & SETS_RIP)))
         return false;
-    add(c, to, target);
+    add(c, engine_keep_block(c->translator->engine, to), target);
     return true;
 }
 
-void chain_make(struct compile *c, const struct block *block, uint64_t rip)
+void chain_make(struct compile *c)
 {
     uint32_t limit = c->translator->engine->chain_limit;
     if (!limit || limit > PARTS_MAXIMUM)
         limit = PARTS_MAXIMUM;
     if (c->translation->part_count)
         limit = c->translation->part_count;
-    add(c, block, rip);
+    add(c, c->translation->block, c->translation->rip);
     while (c->grouping != GROUPS_NONE && c->part_count < limit && extend(c, limit))
         continue;
 }

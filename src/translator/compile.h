@@ -282,8 +282,8 @@ bool lower_repeated(struct compile *c);
 bool branch_continues(const struct compile *c, const struct insn *insn, uint64_t end, uint64_t *target,
                       bool *fallthrough);
 
-/* chain.c: fills c->parts and c->insns from `block` at `rip` on. */
-void chain_make(struct compile *c, const struct block *block, uint64_t rip);
+/* chain.c: fills c->parts and c->insns from c->translation's block on, with blocks that are kept. */
+void chain_make(struct compile *c);
 
 /* block.c: for branch.c */
 

@@ -32,6 +32,7 @@ struct code_page {
 
 struct translation {
     struct translation *next; /* of the same block, for other places, indices or kinds */
+    struct block *block;    /* that it begins with */
     uint64_t linear, rip;
     uint8_t *entry;         /* after the checks */
     uint8_t *checked;       /* for indirect jumps: SCRATCH holds the target (kind_target) */

@@ -68,7 +68,7 @@ static void add_memory(struct text *text, const struct translator *t)
     add(text, "in use: %" PRIu64 " of %" PRIu64 " KiB of code cache, %" PRIu32 " translations, %" PRIu32
               " jumps, %" PRIu32 " calls, %" PRIu32 " pages, %u kinds; %" PRIu64 " KiB of decoded blocks\n",
         (uint64_t)(t->at - t->write) >> 10, (uint64_t)t->bytes >> 10, t->translation_count, t->edge_count,
-        t->site_count, t->page_count, t->kind_count, (uint64_t)t->engine->arena_used >> 10);
+        t->site_count, t->page_count, t->kind_count, (uint64_t)(t->engine->young.used + t->engine->old.used) >> 10);
 }
 
 /* The row with the most fallbacks below `below`, or opcode_row_count; rows of

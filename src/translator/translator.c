@@ -110,7 +110,8 @@ static bool full(const struct translator *t)
            || t->translation_count + 2 > TRANSLATIONS_MAXIMUM
            || t->edge_count + 2 * EDGES_OF_TRANSLATION + 1 > EDGES_MAXIMUM
            || t->site_count + 6 * INSNS_MAXIMUM > SITES_MAXIMUM || t->kind_count == KINDS_MAXIMUM
-           || t->window_count + 3 * WINDOWS_OF_TRANSLATION > TRANSLATED_WINDOWS;
+           || t->window_count + 3 * WINDOWS_OF_TRANSLATION > TRANSLATED_WINDOWS
+           || !engine_can_keep(t->engine, 4 * PARTS_MAXIMUM, 4 * INSNS_MAXIMUM);
 }
 
 static void compile_begin(struct translator *t, struct compile *c, unsigned kind)
@@ -122,10 +123,10 @@ static void compile_begin(struct translator *t, struct compile *c, unsigned kind
     c->rows = t->rows;
 }
 
-/* Compiles what `translation` says, from `block` on; false: it has to be plain. `cpu`:
- * where it is to begin, or NULL. */
-static bool try_to_compile(struct translator *t, struct translation *translation, struct block *block,
-                           enum grouping grouping, const struct cpu *cpu)
+/* Compiles what `translation` says; false: it has to be plain. `cpu`: where it is to
+ * begin, or NULL. */
+static bool try_to_compile(struct translator *t, struct translation *translation, enum grouping grouping,
+                           const struct cpu *cpu)
 {
     struct compile c;
     compile_begin(t, &c, translation->kind);
@@ -134,7 +135,7 @@ static bool try_to_compile(struct translator *t, struct translation *translation
     c.grouping = grouping;
     c.windows = translation->windows && c.kind->code_bytes == 8;
     c.cpu = cpu;
-    chain_make(&c, block, translation->rip);
+    chain_make(&c);
     translation->count = (uint8_t)c.count;
     watch_begin(t);
     uint32_t edges = t->edge_count, sites = t->site_count, windows = t->window_count;
@@ -160,23 +161,21 @@ static bool try_to_compile(struct translator *t, struct translation *translation
     return true;
 }
 
-static void compile(struct translator *t, struct translation *translation, struct block *block,
-                    const struct cpu *cpu)
+static void compile(struct translator *t, struct translation *translation, const struct cpu *cpu)
 {
-    if (!try_to_compile(t, translation, block, (enum grouping)translation->grouping, cpu))
-        try_to_compile(t, translation, block, GROUPS_NONE, NULL);
+    if (!try_to_compile(t, translation, (enum grouping)translation->grouping, cpu))
+        try_to_compile(t, translation, GROUPS_NONE, NULL);
 }
 
 /* Makes a translation anew, with windows, and has who goes to the old code go on in
  * the new one. */
-static void compile_windows(struct translator *t, struct translation *translation, struct block *block,
-                            const struct cpu *cpu)
+static void compile_windows(struct translator *t, struct translation *translation, const struct cpu *cpu)
 {
     translation->windows = true;
     translation->stale = false;
     translation->conflicts = 0;
     struct translation before = *translation;
-    compile(t, translation, block, cpu);
+    compile(t, translation, cpu);
     if (translation->flags_demand > before.flags_demand) { /* flags may not be there for it */
         *translation = before;
         return;
@@ -207,15 +206,15 @@ static struct translation *windowless(const struct translator *t, struct transla
 }
 
 /* `found` is about to run: it is made anew, or one that it leads to at the same place. */
-static void heat_up(struct translator *t, const struct translation *found, struct block *block, const struct cpu *cpu)
+static void heat_up(struct translator *t, const struct translation *found, const struct cpu *cpu)
 {
     struct translation *wants = NULL;
-    for (struct translation *of = block->translation; of && !wants; of = of->next)
+    for (struct translation *of = found->block->translation; of && !wants; of = of->next)
         if (of->rip == found->rip && of->index == found->index && of->kind == found->kind)
             wants = windowless(t, of);
     t->hot = 0;
     if (wants)
-        compile_windows(t, wants, block, cpu);
+        compile_windows(t, wants, cpu);
 }
 
 /* The page behind the one at `linear`. */
@@ -242,12 +241,13 @@ static struct translation *translate(struct translator *t, const struct cpu *cpu
     if (!page || !second)
         return NULL;
     struct translation *translation = &t->translations[t->translation_count++];
-    *translation = (struct translation){ .linear = linear, .rip = rip, .id = page->id,
+    block = engine_keep_block(t->engine, block);
+    *translation = (struct translation){ .block = block, .linear = linear, .rip = rip, .id = page->id,
                                          .grouping = (uint8_t)grouping,
                                          .second_id = crosses(block) ? second->id : 0,
                                          .kind = (uint16_t)kind, .index = (uint8_t)index,
                                          .windows = !t->samples_wanted };
-    compile(t, translation, block, cpu);
+    compile(t, translation, cpu);
     translation->next = block->translation;
     block->translation = translation;
     return translation;
@@ -257,7 +257,7 @@ static struct translation *translate(struct translator *t, const struct cpu *cpu
 
 /* The translation for loops that come back with flags that a recipe makes: they need
  * not be saved each time round. NULL: there are others enough. */
-static const struct translation *variant(struct translator *t, struct block *block, struct translation *of,
+static const struct translation *variant(struct translator *t, struct translation *of,
                                          const struct flags_state *flags)
 {
     struct flags_state in = *flags;
@@ -269,10 +269,10 @@ static const struct translation *variant(struct translator *t, struct block *blo
     if (count == VARIANTS_MAXIMUM)
         return NULL;
     struct translation *made = &t->translations[t->translation_count++];
-    *made = (struct translation){ .linear = of->linear, .rip = of->rip, .in = in, .id = of->id,
+    *made = (struct translation){ .block = of->block, .linear = of->linear, .rip = of->rip, .in = in, .id = of->id,
                                   .second_id = of->second_id, .kind = of->kind, .index = of->index,
                                   .grouping = of->grouping, .windows = !t->samples_wanted };
-    compile(t, made, block, NULL);
+    compile(t, made, NULL);
     made->next = of->variants;
     of->variants = made;
     return made;
@@ -316,7 +316,7 @@ static void defer_for(struct translator *t, struct compile *c)
 }
 
 /* Makes the jump go to its target directly from now on. */
-static void link_edge(struct translator *t, struct edge *edge, struct block *block, struct translation *to)
+static void link_edge(struct translator *t, struct edge *edge, struct translation *to)
 {
     if (edge->linked == to)
         return;
@@ -332,7 +332,7 @@ static void link_edge(struct translator *t, struct edge *edge, struct block *blo
         return;
     }
     bool loops = edge->backward && !check && flags->recipe != RECIPE_NONE;
-    const struct translation *other = loops ? variant(t, block, to, flags) : NULL;
+    const struct translation *other = loops ? variant(t, to, flags) : NULL;
     if (other) {
         emit_patch(edge->from, other->entry);
         return;
@@ -429,7 +429,7 @@ uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
         return 0;
     note_entry(t, cpu, found);
     if (edge && !full(t))
-        link_edge(t, &t->edges[edge], block, found);
+        link_edge(t, &t->edges[edge], found);
     t->statistics.searches++;
     return (uintptr_t)translator_running(t, found->entry);
 }
@@ -447,7 +447,8 @@ static struct translation *find_translation(struct translator *t, struct cpu *cp
         return NULL;
     /* The chain that is made looks at the heat: a loop's head must not seem cold. */
     struct translation *made = translate(t, cpu, block, kind, grouping);
-    block->heat = 0;
+    if (made)
+        made->block->heat = 0;
     return made;
 }
 
@@ -465,13 +466,13 @@ static enum translated_end run(void *context, struct cpu *cpu, struct block *blo
     enum grouping grouping = pending && edge->target == cpu->s.gpr[RIP] ? edge->grouping : GROUPS_WIDE;
     struct translation *translation = find_translation(t, cpu, block, grouping);
     if (translation)
-        heat_up(t, translation, block, cpu);
+        heat_up(t, translation, cpu);
     if (!translation || cpu->remaining < translation->count)
         return TRANSLATED_NOT;
     note_entry(t, cpu, translation);
     if (pending && edge->grouping == grouping && edge->target == translation->rip && edge->index == translation->index
         && edge->kind == translation->kind)
-        link_edge(t, &t->edges[pending], block, translation);
+        link_edge(t, &t->edges[pending], translation);
     pieces_flags_to_home(cpu);
     cpu->translated.vectors = cpu->translated.x87 = 0;
     cpu->translated.host_mxcsr = __builtin_ia32_stmxcsr();

@@ -140,6 +140,8 @@ static unsigned play(struct pair *pair, const struct program *program, uint64_t 
     pair->translator = translator_create(pair->b->engine, 4 << 20, 1 + seed % 3);
     if (!pair->translator)
         fuzz_fail("no translator");
+    if (seed % 4 == 1)
+        pair->a->engine->young.size = pair->b->engine->young.size = 4096; /* they go all the time */
     if (seed % 2)
         translator_sample(pair->translator, 0);
     pair_made(pair, seed);

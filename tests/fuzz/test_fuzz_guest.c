@@ -197,6 +197,7 @@ static void replay_in_steps(const struct recording *recording, enum engine_kind 
         mmu_flush_all(machine->engine);
         if (fuzz_one_in(&replay.fuzz, 3))
             engine_flush_blocks(machine->engine);
+        machine->engine->young.size = 4096u << fuzz_below(&replay.fuzz, 4);
     }
     replay_finish(&replay);
 }

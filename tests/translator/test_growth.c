@@ -152,8 +152,8 @@ static void takes_no_more(void **state)
     size_t arena = 0;
     while (s->blocks < wanted) {
         slice(&g);
-        if (g.bench->engine->arena_used > arena)
-            arena = g.bench->engine->arena_used;
+        if (g.bench->engine->old.used > arena)
+            arena = g.bench->engine->old.used;
         assert_true(g.translator->at <= g.translator->write + g.translator->bytes);
     }
     struct size end = size_now();
