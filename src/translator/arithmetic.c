@@ -136,8 +136,29 @@ static bool carry_to_memory(struct compile *c, const struct arithmetic *a, const
     return true;
 }
 
+/* The same in registers that the host numbers alike: the guest's own bytes. */
+static bool arithmetic_same(struct compile *c, const struct arithmetic *a)
+{
+    struct place to = a->to_reg ? a->reg : a->rm, from = a->to_reg ? a->rm : a->reg;
+    flags_prepare(c, a->alu == ALU_CMP || a->alu == 8 ? 0 : 1u << to.guest, false);
+    scratch_keep(c);
+    form_copy(c, a->constant ? 1 : 0);
+    arithmetic_flags(c, a, to, from);
+    return true;
+}
+
+/* Whether that would be the shortest form of it. */
+static bool is_same(const struct compile *c, const struct arithmetic *a)
+{
+    if (a->alu == ALU_ADC || a->alu == ALU_SBB || !form_same(c, !a->constant))
+        return false;
+    return !a->constant || c->row->opcode == 0x80 || c->row->opcode == 0x83;
+}
+
 static bool lower_arithmetic(struct compile *c, const struct arithmetic *a)
 {
+    if (is_same(c, a))
+        return arithmetic_same(c, a);
     const struct insn *insn = c->insn;
     unsigned width = insn->operand_bytes;
     bool memory = form_is_memory(c);

@@ -11,60 +11,71 @@ static unsigned scratch_for_reg(const struct compile *c, const struct form *shap
     return swapped ? SCRATCH2 : SCRATCH;
 }
 
-static void emit_anew(struct compile *c, const struct form *shape, struct place reg, struct place rm)
+/* The r/m operand is a register. */
+static void emit_registers(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
-    const struct insn *insn = c->insn;
-    bool memory = form_is_memory(c);
     uint32_t op = shape->op;
-    unsigned host_reg = shape->extension, host_rm = 0;
-    struct host_operand operand;
-    unsigned scratch = memory ? SCRATCH : scratch_for_reg(c, shape, reg, rm);
-    scratch_keep(c);
-    if (memory)
-        operand = memory_operand(c, shape->rm_width, shape->rm_written, !shape->no_reg && !pinned(reg.guest));
-    if (!shape->no_reg) {
-        host_reg = form_enter(c, reg.guest, scratch, shape->reg_read, shape->reg_width);
-        if (reg.high)
-            host_reg += 4;
+    bool has_reg = !shape->no_reg, same = has_reg && reg.guest == rm.guest;
+    unsigned host_reg = shape->extension, scratch = scratch_for_reg(c, shape, reg, rm);
+    if (has_reg) {
+        host_reg = form_enter(c, reg.guest, scratch, shape->reg_read, shape->reg_width) + (reg.high ? 4 : 0);
         if (shape->reg_width == 1 && !reg.high)
             op |= OP_BYTE_REG;
     }
-    if (!memory) {
-        bool same = !shape->no_reg && reg.guest == rm.guest;
-        host_rm = form_enter(c, rm.guest, same ? scratch : scratch_other(scratch), shape->rm_read,
-                             shape->rm_width);
-        if (rm.high)
-            host_rm += 4;
-        if (shape->rm_width == 1 && !rm.high)
-            op |= OP_BYTE_RM;
-        operand = operand_register(host_rm);
-    }
-    unsigned width = insn->operand_bytes;
-    emit_instruction(&c->e, op, width, host_reg, operand);
-    if (shape->immediate)
-        emit_bytes(&c->e, insn->imm, shape->immediate);
-    if (!shape->no_reg && shape->reg_written)
+    unsigned host_rm = form_enter(c, rm.guest, same ? scratch : scratch_other(scratch), shape->rm_read,
+                                  shape->rm_width) + (rm.high ? 4 : 0);
+    if (shape->rm_width == 1 && !rm.high)
+        op |= OP_BYTE_RM;
+    emit_instruction(&c->e, op, c->insn->operand_bytes, host_reg, operand_register(host_rm));
+    emit_bytes(&c->e, c->insn->imm, shape->immediate);
+    if (has_reg && shape->reg_written)
         form_leave(c, reg.guest, host_reg);
-    if (!memory && shape->rm_written)
+    if (shape->rm_written)
         form_leave(c, rm.guest, host_rm);
-    if (!shape->no_reg && shape->reg_read && !shape->reg_written)
+    if (has_reg && shape->reg_read && !shape->reg_written)
         form_still(c, reg.guest, host_reg);
-    if (!memory && shape->rm_read && !shape->rm_written)
+    if (shape->rm_read && !shape->rm_written)
         form_still(c, rm.guest, host_rm);
+}
+
+/* It is in memory. */
+static void emit_memory(struct compile *c, const struct form *shape, struct place reg)
+{
+    uint32_t op = shape->op;
+    unsigned host_reg = shape->extension;
+    bool unpinned = !shape->no_reg && !pinned(reg.guest);
+    struct host_operand operand = memory_operand(c, shape->rm_width, shape->rm_written, unpinned);
+    if (!shape->no_reg) {
+        host_reg = form_enter(c, reg.guest, SCRATCH, shape->reg_read, shape->reg_width) + (reg.high ? 4 : 0);
+        if (shape->reg_width == 1 && !reg.high)
+            op |= OP_BYTE_REG;
+    }
+    emit_instruction(&c->e, op, c->insn->operand_bytes, host_reg, operand);
+    emit_bytes(&c->e, c->insn->imm, shape->immediate);
+    if (unpinned && shape->reg_written)
+        scratch_store(c, reg.guest, host_reg);
+    else if (unpinned && shape->reg_read)
+        form_still(c, reg.guest, host_reg);
+}
+
+/* Registers that the host numbers alike, and the opcode is the guest's. */
+static bool is_guests(const struct compile *c, const struct form *shape)
+{
+    const struct insn *insn = c->insn;
+    uint32_t op = insn->opcode | (c->row->map + 1u) << 8;
+    return form_same(c, !shape->no_reg) && (shape->op & ~OP_BYTES) == op && c->row->map <= MAP_TWO
+           && (!shape->no_reg || shape->extension == (insn->modrm >> 3 & 7));
 }
 
 void form_emit(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
-    const struct insn *insn = c->insn;
-    uint32_t op = insn->opcode | (c->row->map + 1u) << 8; /* the guest's */
-    bool same = form_same(c, !shape->no_reg) && (shape->op & ~OP_BYTES) == op
-                && (!shape->no_reg || shape->extension == (insn->modrm >> 3 & 7));
-    if (same && c->row->map <= MAP_TWO) {
-        scratch_keep(c);
+    scratch_keep(c);
+    if (form_is_memory(c))
+        emit_memory(c, shape, reg);
+    else if (is_guests(c, shape))
         form_copy(c, shape->immediate);
-        return;
-    }
-    emit_anew(c, shape, reg, rm);
+    else
+        emit_registers(c, shape, reg, rm);
 }
 
 /* form_encodable, where one of them is AH..BH. */
