@@ -211,12 +211,14 @@ static void decode_inside(struct engine *engine, struct block *block, uint32_t p
 {
     const uint8_t *bytes = physmem_host(engine->memory, page) + offset;
     unsigned limit = engine->block_limit, count = 0, at = 0, available = PAGE_BYTES - offset;
+    unsigned recalled = code_bytes == 8 && available >= RECALL_BYTES ? available - RECALL_BYTES + 1 : 0;
     struct insn *insn = block->insns;
-    while (count < limit && at < available) {
+    while (count < limit) {
         __builtin_prefetch(insn + 8, 1);
-        if (code_bytes == 8 && available - at >= RECALL_BYTES)
+        if (likely(at < recalled))
             at = recall_decode(engine->recall, &engine->decoder, bytes + at, at, insn);
-        else if (decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
+        else if (at >= available
+                 || decode(&engine->decoder, code_bytes, bytes + at, available - at, at, insn) == DECODE_SHORT)
             break;
         else
             at = insn->end;

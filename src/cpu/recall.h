@@ -79,10 +79,11 @@ static inline unsigned recall_slot(uint64_t key)
 /* NULL: it is not there. */
 static inline const struct recalled *recall_find(const struct recall *recall, uint64_t key)
 {
-    unsigned slot = recall_slot(key);
-    if (likely(recall->entry[slot].key == key))
-        return &recall->entry[slot];
-    return recall->entry[slot ^ 1].key == key ? &recall->entry[slot ^ 1] : NULL;
+    const struct recalled *entry = &recall->entry[recall_slot(key)];
+    if (likely(entry->key == key))
+        return entry;
+    entry = &recall->entry[recall_slot(key) ^ 1];
+    return entry->key == key ? entry : NULL;
 }
 
 /* The little-endian integer of 64 - `above` bits, sign-extended. */
