@@ -367,7 +367,8 @@ static void compile_insn(struct compile *c)
     if (!c->keeps)
         scratch_forget_guests(c);
     if (lowered) {
-        memory_finish(c);
+        if (c->slow_count)
+            memory_finish(c);
         return;
     }
     c->trouble |= access_is_member(&c->accesses, c->number, ACCESS_OPERAND)

@@ -12,22 +12,25 @@ static void byte(struct emitter *e, unsigned value)
     *e->at++ = (uint8_t)value;
 }
 
-/* ModRM, SIB and displacement: stores that the next ones may write over, in place of
+/* ModRM, SIB and displacement: of these, stores that the next ones may write over, in place of
  * branches that nobody can foretell. The pointer stays in a register: what is written
  * through it could be the emitter's own for all that the compiler knows. */
 static ALWAYS_INLINE uint8_t *put_modrm(uint8_t *at, unsigned reg, struct host_operand rm)
 {
     unsigned low = rm.base & 7, sib = rm.scale << 6 | (rm.index & 7) << 3;
-    unsigned wide = rm.disp != (int8_t)rm.disp, some = ((rm.disp != 0) | (low == 5)) & rm.memory;
-    unsigned indexed = ((rm.index != HOST_NONE) | (low == 4)) & rm.memory;
-    unsigned mod = rm.memory ? wide + some : 3;
     reg = (reg & 7) << 3;
+    if (!rm.memory) {
+        *at = (uint8_t)(0xc0 | reg | low);
+        return at + 1;
+    }
     if (rm.base == HOST_NONE) { /* [index * scale + disp32] */
         at[0] = (uint8_t)(reg | 4);
         at[1] = (uint8_t)(sib | 5);
         memcpy(at + 2, &rm.disp, 4);
         return at + 6;
     }
+    unsigned wide = rm.disp != (int8_t)rm.disp, some = (rm.disp != 0) | (low == 5), mod = wide + some;
+    unsigned indexed = (rm.index != HOST_NONE) | (low == 4);
     at[0] = (uint8_t)(mod << 6 | reg | (indexed ? 4 : low));
     at[1] = (uint8_t)(sib | low);
     at += 1 + indexed;

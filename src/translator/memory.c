@@ -48,8 +48,6 @@ static void slow_from(struct compile *c, uint8_t *from)
 
 void memory_finish(struct compile *c)
 {
-    if (!c->slow_count)
-        return;
     struct slow_path *slow = &c->slow[c->slow_count - 1];
     if (slow->insn != c->number || slow->resume || !(slow->from[0] || slow->bad_target))
         return;

@@ -43,7 +43,7 @@ void memory_bad_target(struct compile *c, int32_t undo);
 void memory_load(struct compile *c, unsigned bytes);
 /* The address of the memory operand without its segment's base (LEA). */
 void memory_effective_address(struct compile *c, unsigned reg, unsigned width);
-/* Registers to be told of at the end of the instruction. */
+/* At the end of an instruction, where there are slow paths: its own one goes on here. */
 void memory_finish(struct compile *c);
 /* base + index * scale + disp into `reg`, cut to `width` bytes. Uses SCRATCH2
  * when base and index are both in memory. Leaves flags alone. */
