@@ -170,10 +170,9 @@ static bool uses(const struct flags_state *f, unsigned written)
 {
     if (f->recipe == RECIPE_NONE || f->recipe == RECIPE_ZERO)
         return false;
-    bool a = f->a_source == SOURCE_REGISTER && written >> f->a & 1;
-    bool b = f->b_source == SOURCE_REGISTER && written >> f->b & 1;
-    bool product = f->fix == FIX_PRODUCT && written >> f->product & 1;
-    return a || b || product;
+    unsigned used = (f->a_source == SOURCE_REGISTER) << f->a | (f->b_source == SOURCE_REGISTER) << f->b
+                    | (f->fix == FIX_PRODUCT) << f->product; /* no branches: nobody could foretell them */
+    return used & written;
 }
 
 /* Whether the host's flags will be used for something else before the guest's
