@@ -408,6 +408,45 @@ static void put_bit_string(struct program *p)
     put8(p, 16);
 }
 
+/* RSP as an operand: read, as a base, moved by a little, and away and back. */
+static void put_stack_pointer(struct program *p)
+{
+    static const uint8_t into[] = { 0x03, 0x0b, 0x13, 0x1b, 0x23, 0x2b, 0x33, 0x3b, 0x63, 0x85, 0x8b };
+    static const uint8_t from[] = { 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85, 0x89 };
+    static const uint8_t moves[][2] = { { 0x83, 0xc4 }, { 0x83, 0xec }, { 0x83, 0xe4 }, { 0x83, 0xcc } };
+    unsigned reg = any_register(p), low = reg & 7, high = reg >> 3, wide = fuzz_below(&p->fuzz, 2) << 3;
+    unsigned by = fuzz_below(&p->fuzz, 5) * 8;
+    switch (fuzz_below(&p->fuzz, 7)) {
+    case 0: put(p, (uint8_t[]){ 0x40 | wide | high << 2, FUZZ_PICK(&p->fuzz, into), 0xc4 | low << 3 }, 3); return;
+    case 1: put(p, (uint8_t[]){ 0x40 | wide | high, FUZZ_PICK(&p->fuzz, from), 0xe0 | low }, 3); return;
+    case 2: put(p, (uint8_t[]){ 0x40 | wide | high << 2, 0x0f, 0x40 | fuzz_below(&p->fuzz, 16), 0xc4 | low << 3 }, 4); return;
+    case 3: /* [RSP + by], or LEA */
+        put8(p, 0x40 | wide | high << 2);
+        put8(p, fuzz_one_in(&p->fuzz, 3) ? 0x8d : fuzz_one_in(&p->fuzz, 2) ? FUZZ_PICK(&p->fuzz, into) : FUZZ_PICK(&p->fuzz, from));
+        put(p, (uint8_t[]){ 0x44 | low << 3, 0x24, by - 16 }, 3);
+        return;
+    case 4: {
+        unsigned i = fuzz_below(&p->fuzz, 4);
+        put(p, (uint8_t[]){ 0x48, moves[i][0], moves[i][1], i < 2 ? by : i == 2 ? 0xf0 : 1 }, 4);
+        return;
+    }
+    case 5: /* MOV r, RSP; PUSH r or LEA RSP, [RSP + by]; MOV RSP, r */
+        put(p, (uint8_t[]){ 0x48 | high, 0x89, 0xe0 | low }, 3);
+        if (fuzz_one_in(&p->fuzz, 2))
+            put(p, (uint8_t[]){ 0x40 | high, 0x50 | low }, 2);
+        else
+            put(p, (uint8_t[]){ 0x48, 0x8d, 0x64, 0x24, by }, 5);
+        put(p, (uint8_t[]){ 0x48 | high << 2, 0x89, 0xc4 | low << 3 }, 3);
+        return;
+    default: /* PUSH RSP, POP RSP; XCHG and again */
+        if (fuzz_one_in(&p->fuzz, 2))
+            put(p, "\x54\x5c", 2);
+        else
+            put(p, (uint8_t[]){ 0x48 | high << 2, 0x87, 0xc4 | low << 3, 0x48 | high, 0x87, 0xe0 | low }, 6);
+        return;
+    }
+}
+
 /* SETcc, CMOVcc, Jcc over a few bytes or back by some. */
 static void put_condition(struct program *p, const uint8_t *start)
 {
@@ -531,6 +570,8 @@ static void put_piece(struct program *p, uint8_t *start)
             put_self_write(p);
         else if (kind == 8 && fuzz_one_in(&p->fuzz, 3))
             put_remap(p, start);
+        else if (kind == 8)
+            put_stack_pointer(p);
         else if (kind < 12)
             put_chain(p);
         else if (kind == 12 && fuzz_one_in(&p->fuzz, 2))
