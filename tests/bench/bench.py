@@ -31,7 +31,7 @@ QEMU = shutil.which(os.environ.get("QEMU", "qemu-system-x86_64"))
 KERNEL = "build/kernels/linux-image-amd64"
 MEMORY_MIB = 512
 NATIVE_RUNS = 3 # a turn: they are short
-COLD_MB = 16 * 1.048576
+COLD_MB = 64 * 1.048576
 
 LOADS = ["hash", "qsort", "chase", "nbody", "x87", "bytecode", "memcpy", "getppid", "fork", "pipe",
          "faults", "deflate", "cold"]

@@ -8,7 +8,7 @@
 
 #include "loads.h"
 
-#define COLD_BYTES (16u << 20)
+#define COLD_BYTES (64u << 20)
 
 /* The template stands alone in a section, whose ends the linker names. */
 #define TEMPLATE __attribute__((section("cold_template"), used, noinline, aligned(64)))

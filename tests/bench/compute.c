@@ -8,7 +8,7 @@
 
 /* SHA-256's rounds with a message of its own state, and 64-bit mixing beside them. */
 
-#define HASH_BLOCKS 500000
+#define HASH_BLOCKS 1000000
 #define HASH_ROUNDS 64
 
 static uint32_t rotate32(uint32_t x, unsigned n)
@@ -69,7 +69,7 @@ uint64_t load_qsort(void)
 /* One cycle through all lines of half a MiB, in random order. */
 
 #define CHASE_LINES (512 * 1024 / 64)
-#define CHASE_STEPS 20000000
+#define CHASE_STEPS 40000000
 
 static struct line {
     struct line *next;
@@ -99,7 +99,7 @@ uint64_t load_chase(void)
 }
 
 #define BODIES 5
-#define NBODY_STEPS 1000000
+#define NBODY_STEPS 4000000
 
 struct body {
     double x, y, z, vx, vy, vz, mass;
@@ -144,7 +144,7 @@ uint64_t load_nbody(void)
 
 /* The exponential by its series, at many places, in long double. */
 
-#define X87_PLACES 1000000
+#define X87_PLACES 6000000
 #define X87_TERMS 24
 
 uint64_t load_x87(void)
@@ -239,7 +239,7 @@ uint64_t load_bytecode(void)
 }
 
 #define MEMCPY_SIZE (4u << 20)
-#define MEMCPY_ROUNDS 1000
+#define MEMCPY_ROUNDS 2000
 
 static uint8_t *from, *to;
 
