@@ -252,22 +252,24 @@ uint64_t guest_translations(void)
  * that flags are live in the host's). -1: it cannot be translated. */
 static int run_translated(const struct test_case *test)
 {
-    static _Alignas(64) uint8_t made[sizeof(struct block) + 2 * sizeof(struct insn)];
-    struct block *block = (struct block *)(void *)made;
+    const size_t bytes = sizeof(struct block) + 2 * sizeof(struct insn), room = (bytes + 63) & ~(size_t)63;
+    struct block *block = (struct block *)(void *)engine->old.arena; /* among those that need not move */
     uint64_t start = cpu->s.gpr[RIP];
     bool leads = cases & 1;
     uint8_t lead = cpu->s.rflags & FLAG_CF ? 0xf9 : 0xf8; /* STC, CLC */
-    memset(made, 0, sizeof made);
+    memset(block, 0, bytes);
     if (leads) /* not in memory, where the case may look at it */
         decode(&engine->decoder, test->code_bytes, &lead, 1, 0, &block->insns[0]);
     decode(&engine->decoder, test->code_bytes, test->bytes, sizeof test->bytes, leads, &block->insns[leads]);
     *block = (struct block){ .key = block_key(PAGE_CODE, start - leads, test->code_bytes), .page = PAGE_CODE,
-                             .second_page = PHYSMEM_MMIO, .count = (uint16_t)(1 + leads),
+                             .second_page = PHYSMEM_MMIO, .count = (uint8_t)(1 + leads),
                              .bytes = (uint16_t)(test->length + leads),
                              .successor = { &engine->none, &engine->none } }; /* keeps insns */
     cpu->s.gpr[RIP] = start - leads;
     cpu->attention = false;
     for (;;) {
+        if (engine->old.used < room)
+            engine->old.used = room;
         cpu->budget = cpu->remaining = block->count;
         uint64_t at = cpu->s.gpr[RIP];
         switch (engine->translator.run(engine->translator.context, cpu, block)) {
