@@ -284,7 +284,6 @@ static void empty(struct engine *engine, struct block_generation *generation)
     }
     generation->page_count = 0;
     generation->used = 0;
-    engine->cache_flushes++;
 }
 
 void engine_flush_blocks(struct engine *engine)
@@ -292,6 +291,7 @@ void engine_flush_blocks(struct engine *engine)
     empty(engine, &engine->young);
     empty(engine, &engine->old);
     engine->remembered_count = 0;
+    engine->cache_flushes++;
     if (engine->translator.context)
         engine->translator.all_stale(engine->translator.context);
 }
@@ -308,6 +308,7 @@ static void drop_young(struct engine *engine)
         }
     }
     engine->remembered_count = 0;
+    engine->cache_flushes++;
     empty(engine, &engine->young);
 }
 

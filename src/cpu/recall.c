@@ -40,20 +40,31 @@ static void learn_row(struct recall *recall, const struct opcode_row *row)
     }
 }
 
+/* `base`: the register that it is added to. */
+static unsigned displacement_bytes(unsigned modrm, unsigned base)
+{
+    static const uint8_t bytes[] = { 0, 1, 4, 0 };
+    unsigned mod = modrm >> 6;
+    return mod == 0 && (base == RIP || base == REGISTER_ZERO) ? 4 : bytes[mod];
+}
+
+/* As recall->behind has it. */
+static unsigned behind_modrm(unsigned modrm)
+{
+    unsigned rm = modrm & 7;
+    if (modrm < 0x40 && rm == 4)
+        return RECALL_UNSURE; /* there may be a displacement without a base */
+    return (rm == 4) + displacement_bytes(modrm, modrm < 0x40 && rm == 5 ? RIP : rm);
+}
+
 void recall_init(struct recall *recall)
 {
     memset(recall, 0, sizeof *recall);
     for (unsigned i = 0; i < RECALL_ENTRIES; i++)
         recall->entry[i].key = RECALL_NOBODY;
     for (unsigned i = 0; i < 0xc0; i++) {
-        static const uint8_t displacement[] = { 0, 1, 4 };
-        unsigned mod = i >> 6, rm = i & 7;
-        recall->sib[i] = rm == 4 ? 8 : 0;
-        recall->behind[i] = (uint8_t)((rm == 4) + displacement[mod]);
-        if (mod == 0 && rm == 5) /* RIP */
-            recall->behind[i] = 4;
-        if (mod == 0 && rm == 4) /* there may be a displacement without a base */
-            recall->behind[i] = RECALL_UNSURE;
+        recall->sib[i] = (i & 7) == 4 ? 8 : 0;
+        recall->behind[i] = (uint8_t)behind_modrm(i);
     }
     for (unsigned i = 0; i < opcode_row_count; i++) {
         const struct opcode_row *row = &opcode_rows[i];
@@ -64,15 +75,6 @@ void recall_init(struct recall *recall)
     for (unsigned i = 0; i < 512; i++)
         if (recall->shape[i >> 8][i & 255] == (RECALL_MODRM | RECALL_OPCODE))
             recall->shape[i >> 8][i & 255] = RECALL_NEVER;
-}
-
-static unsigned displacement_bytes(const struct opcode_row *row, const struct insn *insn)
-{
-    if (!(row->modrm & MODRM_PRESENT) || insn->modrm >= 0xc0)
-        return 0;
-    if (insn->modrm >> 6)
-        return insn->modrm >> 6 == 1 ? 1 : 4;
-    return insn->base == RIP || insn->base == REGISTER_ZERO ? 4 : 0;
 }
 
 void recall_learn(struct recall *recall, uint64_t key, const struct insn *insn)
@@ -88,7 +90,7 @@ void recall_learn(struct recall *recall, uint64_t key, const struct insn *insn)
         recall->entry[recall_slot(key) ^ 1] = *entry;
     entry->key = key;
     entry->insn = *insn;
-    unsigned displacement = displacement_bytes(row, insn);
+    unsigned displacement = row->modrm & MODRM_PRESENT ? displacement_bytes(insn->modrm, insn->base) : 0;
     entry->disp_bytes = (uint8_t)displacement;
     entry->head = (uint8_t)(insn->length - displacement - (unsigned)immediate);
     entry->disp_shift = (uint8_t)(displacement ? 64 - 8 * displacement : 0);

@@ -307,15 +307,13 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
     emit_jump(e, slow->resume);
 }
 
-_Static_assert(REMAINING == HOST_R14 && INSNS_MAXIMUM < 128, "what is encoded by hand here");
-
 /* A branch leaves the chain before its end. */
 static void compile_exit_path(struct compile *c, const struct side_exit *exit)
 {
     struct emitter *e = &c->e;
     emit_patch(exit->from, e->at);
     if (exit->rest)
-        emit_bytes(e, 0x768d4d | exit->rest << 24, 4); /* LEA R14, [R14 + rest] */
+        emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
     c->flags = exit->flags;
     c->flags.units = 0;
     take_units(c, exit->flags.units); /* as they were there, not at the end */

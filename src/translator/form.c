@@ -11,17 +11,23 @@ static unsigned scratch_for_reg(const struct compile *c, const struct form *shap
     return swapped ? SCRATCH2 : SCRATCH;
 }
 
+/* The host register for the operand in ModRM.reg, or the opcode's extension; *op has what its width asks for. */
+static inline unsigned enter_reg(struct compile *c, const struct form *shape, struct place reg, unsigned scratch,
+                                 uint32_t *op)
+{
+    if (shape->no_reg)
+        return shape->extension;
+    if (shape->reg_width == 1 && !reg.high)
+        *op |= OP_BYTE_REG;
+    return form_enter(c, reg.guest, scratch, shape->reg_read, shape->reg_width) + (reg.high ? 4 : 0);
+}
+
 /* The r/m operand is a register. */
 static void emit_registers(struct compile *c, const struct form *shape, struct place reg, struct place rm)
 {
     uint32_t op = shape->op;
     bool has_reg = !shape->no_reg, same = has_reg && reg.guest == rm.guest;
-    unsigned host_reg = shape->extension, scratch = scratch_for_reg(c, shape, reg, rm);
-    if (has_reg) {
-        host_reg = form_enter(c, reg.guest, scratch, shape->reg_read, shape->reg_width) + (reg.high ? 4 : 0);
-        if (shape->reg_width == 1 && !reg.high)
-            op |= OP_BYTE_REG;
-    }
+    unsigned scratch = scratch_for_reg(c, shape, reg, rm), host_reg = enter_reg(c, shape, reg, scratch, &op);
     unsigned host_rm = form_enter(c, rm.guest, same ? scratch : scratch_other(scratch), shape->rm_read,
                                   shape->rm_width) + (rm.high ? 4 : 0);
     if (shape->rm_width == 1 && !rm.high)
@@ -42,14 +48,9 @@ static void emit_registers(struct compile *c, const struct form *shape, struct p
 static void emit_memory(struct compile *c, const struct form *shape, struct place reg)
 {
     uint32_t op = shape->op;
-    unsigned host_reg = shape->extension;
     bool unpinned = !shape->no_reg && !pinned(reg.guest);
     struct host_operand operand = memory_operand(c, shape->rm_width, shape->rm_written, unpinned);
-    if (!shape->no_reg) {
-        host_reg = form_enter(c, reg.guest, SCRATCH, shape->reg_read, shape->reg_width) + (reg.high ? 4 : 0);
-        if (shape->reg_width == 1 && !reg.high)
-            op |= OP_BYTE_REG;
-    }
+    unsigned host_reg = enter_reg(c, shape, reg, SCRATCH, &op);
     emit_instruction(&c->e, op, c->insn->operand_bytes, host_reg, operand);
     emit_bytes(&c->e, c->insn->imm, shape->immediate);
     if (unpinned && shape->reg_written)

@@ -28,11 +28,6 @@ static void run_cold(struct cpu_bench *b)
     assert_true(b->engine->cache_flushes > flushes);
 }
 
-static struct block *block_at(struct cpu_bench *b, uint64_t at)
-{
-    return engine_find_block(b->engine, block_key((uint32_t)(at >> 12), at, 8));
-}
-
 static int set_up(void **state)
 {
     int status = bench_setup(state);
@@ -53,22 +48,22 @@ static void kept_blocks_stay(void **state)
     struct cpu_bench *b = *state;
     b->cpu->s.gpr[RIP] = CODE + 8;
     bench_run(b, 1);
-    struct block *young = block_at(b, CODE), *kept = engine_keep_block(b->engine, young);
+    struct block *young = bench_block(b, CODE), *kept = engine_keep_block(b->engine, young);
     assert_ptr_not_equal(kept, young);
     assert_true(young->key == BLOCK_KEY_NONE);
     assert_ptr_equal(young->moved_to, kept);
-    assert_ptr_equal(block_at(b, CODE), kept);
+    assert_ptr_equal(bench_block(b, CODE), kept);
     assert_ptr_equal(engine_keep_block(b->engine, kept), kept);
     run_cold(b);
-    assert_ptr_equal(block_at(b, CODE), kept);
-    assert_null(block_at(b, CODE + 8));
+    assert_ptr_equal(bench_block(b, CODE), kept);
+    assert_null(bench_block(b, CODE + 8));
     assert_true(b->memory.flags[CODE >> 12] & PHYSMEM_CODE);
     assert_false(b->engine->young.page_lines[CODE >> 12]);
     assert_int_equal(kept->count, 2);
     bench_put(b, CODE + 64, 0x90, 1);
-    assert_ptr_equal(block_at(b, CODE), kept);
+    assert_ptr_equal(bench_block(b, CODE), kept);
     bench_put(b, CODE + 1, 0xc2, 1); /* inc %edx */
-    assert_null(block_at(b, CODE));
+    assert_null(bench_block(b, CODE));
     assert_false(b->memory.flags[CODE >> 12] & PHYSMEM_CODE);
     uint64_t rdx = b->cpu->s.gpr[RDX];
     b->cpu->s.gpr[RIP] = CODE;
@@ -83,14 +78,14 @@ static void pages_are_left(void **state)
     assert_true(b->memory.flags[CODE >> 12] & PHYSMEM_CODE);
     run_cold(b);
     assert_false(b->memory.flags[CODE >> 12] & PHYSMEM_CODE);
-    assert_null(block_at(b, CODE));
+    assert_null(bench_block(b, CODE));
 }
 
 /* An old block knows where its successors are: moved, too, or gone. */
 static void successors_are_true(void **state)
 {
     struct cpu_bench *b = *state;
-    struct block *one = engine_keep_block(b->engine, block_at(b, CODE)), *two = block_at(b, CODE + 4);
+    struct block *one = engine_keep_block(b->engine, bench_block(b, CODE)), *two = bench_block(b, CODE + 4);
     assert_ptr_equal(block_successor(one, 0), two);
     assert_ptr_equal(block_successor(two, 0), one);
     run_cold(b);
@@ -98,8 +93,8 @@ static void successors_are_true(void **state)
     for (unsigned round = 0; round < 2; round++) { /* seen again, be it kept or not */
         b->cpu->s.gpr[RIP] = CODE;
         bench_run(b, 5);
-        assert_ptr_equal(block_at(b, CODE), one);
-        two = block_at(b, CODE + 4);
+        assert_ptr_equal(bench_block(b, CODE), one);
+        two = bench_block(b, CODE + 4);
         assert_ptr_equal(block_successor(one, 0), two);
         if (round)
             two = engine_keep_block(b->engine, two);
@@ -131,7 +126,7 @@ static void translations_stay(void **state)
     }
     assert_int_equal(statistics->flushes, 0);
     engine_flush_blocks(b->engine);
-    assert_null(block_at(b, CODE));
+    assert_null(bench_block(b, CODE));
     assert_int_equal(b->engine->old.used, 0);
     translator_destroy(translator);
 }

@@ -242,6 +242,12 @@ static inline enum cpu_exit bench_run(struct cpu_bench *b, uint64_t budget)
     return exit;
 }
 
+/* The decoded block of 64-bit code at this physical address; NULL: there is none. */
+static inline struct block *bench_block(struct cpu_bench *b, uint64_t address)
+{
+    return engine_find_block(b->engine, block_key((uint32_t)(address >> 12), address, 8));
+}
+
 #define BENCH_TEST(function) cmocka_unit_test_setup_teardown(function, bench_setup, bench_teardown)
 
 #endif
