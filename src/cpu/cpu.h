@@ -100,7 +100,7 @@ struct translated {
  */
 #define TRANSLATED_WINDOWS 16384
 struct translated_window {
-    uint64_t low;
+    uint64_t low;     /* of a narrow one (window.c): with other bits set; 0 when it is shut */
     uint64_t limit;   /* accesses to low + less than this are inside; 0: it is shut */
     uintptr_t host;   /* of low */
     uintptr_t addend; /* host - low */

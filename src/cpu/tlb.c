@@ -31,7 +31,7 @@ static void shut_windows(struct translated_windows *windows, bool upper)
             windows->open[open++] = number;
             continue;
         }
-        windows->window[number].limit = 0;
+        windows->window[number].low = windows->window[number].limit = 0;
         windows->patience[number] = 0;
     }
     windows->open_count = open;

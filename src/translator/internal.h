@@ -49,7 +49,7 @@ struct translation {
     uint8_t conflicts;      /* slow paths of it for which an entry came back to the TLB, while they are few */
     bool windows;           /* it was made anew, with windows ... */
     bool stale;             /* ... of which some gave up since */
-    uint64_t without;       /* places that are to have none, by number (window_check) */
+    uint64_t without, wide; /* places that are to have none, or no narrow ones, by number (window_check) */
     uint8_t part_count, taken; /* of the chain: blocks, and those of which the branch is taken */
 };
 
@@ -89,7 +89,7 @@ struct window_place {
     uint64_t opened;        /* instructions that had run when the window was opened last */
     uint16_t bytes;         /* of the access */
     uint8_t index, number;  /* number: of the looks in its translation */
-    bool write;
+    bool write, narrow;
     uint8_t strikes;
 };
 

@@ -203,7 +203,8 @@ static void look_up(struct compile *c, unsigned base, int32_t disp, unsigned byt
                     unsigned alignment, bool addend)
 {
     uint8_t **fails = free_jump(slow_path(c));
-    if (window_check(c, base, disp, bytes, write, alignment, addend, fails))
+    unsigned how = WINDOW_SINGLE | (write ? WINDOW_WRITE : 0) | (addend ? WINDOW_ADDEND : 0);
+    if (window_check(c, base, disp, bytes, alignment, how, fails))
         return;
     *fails = memory_check(c, base, disp, bytes, write, alignment);
     memory_load_place(c, addend);
@@ -267,7 +268,8 @@ static struct group *group_of(struct compile *c, unsigned which, unsigned bytes,
 static void check_group(struct compile *c, const struct group *group, unsigned base, int32_t disp)
 {
     uint8_t **fails = compile_cautious_exit(c);
-    if (!group->place && window_check(c, base, disp, group->span, group->write, group->alignment, true, fails))
+    unsigned how = WINDOW_ADDEND | (group->write ? WINDOW_WRITE : 0);
+    if (!group->place && window_check(c, base, disp, group->span, group->alignment, how, fails))
         return;
     *fails = memory_check(c, base, disp, group->span, group->write, group->alignment);
     memory_load_place(c, !group->place);

@@ -20,15 +20,21 @@ struct window_miss {
     uint8_t *resume;
     uint8_t **fails;       /* where the displacement of the jump is to be stored that gives up (window_check) */
     uint16_t insn, window, bytes;
-    uint8_t alignment, index;
-    bool write, addend;
+    uint8_t alignment, index, how;
+    bool narrow;           /* then the address is base + disp; else in SCRATCH less where the window begins */
+    uint8_t base;
+    int32_t disp;
 };
+
+/* Of a look: what is accessed is written to; SCRATCH2 is to be what is added to linear addresses (else what
+ * is accessed is found at SCRATCH2 + SCRATCH); it is for one access, of `bytes`. */
+enum { WINDOW_WRITE = 1, WINDOW_ADDEND = 2, WINDOW_SINGLE = 4 };
 
 /* The same as memory_check and memory_load_place (memory.h), by a window; false: the place
  * gets none. The jump of its failure is stored at `fails` by window_finish; until then it
  * is not NULL. */
-bool window_check(struct compile *c, unsigned base, int32_t disp, unsigned bytes, bool write,
-                  unsigned alignment, bool addend, uint8_t **fails);
+bool window_check(struct compile *c, unsigned base, int32_t disp, unsigned bytes, unsigned alignment,
+                  unsigned how, uint8_t **fails);
 /* Emits what is out of line for the translation's windows. */
 void window_finish(struct compile *c);
 

@@ -15,7 +15,13 @@
 #define SPARE_PAGE 0x66000u /* what the places become */
 #define EMBEDDED 0x100u     /* in the page at LOWER: mov ebp, ...; jmp to the loop */
 
+struct loop {
+    const char *code;
+    unsigned bytes, count; /* instructions */
+};
+
 struct twins {
+    const struct loop *loop;
     struct cpu_bench *bench[2]; /* interpreted, translated */
     struct translator *translator;
 };
@@ -36,16 +42,25 @@ static void map(struct twins *t, uint32_t below, uint32_t entry)
         bench_put(t->bench[i], below + 0x3000 + 8 * (LOWER >> 12), entry | 7, 8);
 }
 
-/* The loop at CODE_AT: inc dword [rdi]; add rax, [r8]; inc rcx; add [r9], rcx; jmp to it */
 /* After so many rounds, or several times as many, the interpreter has nothing to do at
  * the end of a slice. */
 #define WHOLE 8
-#define LOOP "\xff\x07\x49\x03\x00\x48\xff\xc1\x49\x01\x09\xeb\xf3"
+#define CODE(text) text, sizeof text - 1
+/* Loops at CODE_AT. In the second one accesses of several rounds share no check, and so each
+ * has a narrow window. */
+static const struct loop loops[] = {
+    /* inc dword [rdi]; add rax, [r8]; inc rcx; add [r9], rcx; jmp to it */
+    { CODE("\xff\x07\x49\x03\x00\x48\xff\xc1\x49\x01\x09\xeb\xf3"), 5 },
+    /* the same with two bswap of rdi, r8, r9 behind their use */
+    { CODE("\xff\x07\x48\x0f\xcf\x48\x0f\xcf\x49\x03\x00\x49\x0f\xc8\x49\x0f\xc8\x48\xff\xc1\x49\x01\x09"
+           "\x49\x0f\xc9\x49\x0f\xc9\xeb\xe1"), 11 },
+};
 /* inc dword [rdi]; add rax, [r8]; mov cr3, rdx; xchg rdx, rcx; jmp to it */
-#define SWITCHES "\xff\x07\x49\x03\x00\x0f\x22\xda\x48\x87\xca\xeb\xf3"
+static const struct loop switches = { CODE("\xff\x07\x49\x03\x00\x0f\x22\xda\x48\x87\xca\xeb\xf3"), 5 };
 
-static void set_up(struct twins *t, const char *code, unsigned bytes, bool same_upper)
+static void set_up(struct twins *t, const struct loop *loop, bool same_upper)
 {
+    t->loop = loop;
     for (unsigned i = 0; i < 2; i++) {
         void *state;
         bench_setup(&state);
@@ -62,7 +77,7 @@ static void set_up(struct twins *t, const char *code, unsigned bytes, bool same_
         bench_put(b, OTHER_UPPER + 0x3000 + 8 * (LOWER >> 12), (SPARE_PAGE + 0x1000) | 7, 8);
         for (uint32_t at = LOWER; at < SPARE_PAGE + 0x2000; at += 8)
             bench_put(b, at, 0x9e3779b97f4a7c15ull * at, 8);
-        bench_code(b, CODE_AT, code, bytes);
+        bench_code(b, CODE_AT, loop->code, loop->bytes);
         bench_code(b, LOWER + EMBEDDED, "\xbd\x01\x00\x00\x00\xe9", 6);
         bench_put(b, LOWER + EMBEDDED + 6, CODE_AT - (LOWER + EMBEDDED + 10), 4);
         s->gpr[RIP] = CODE_AT;
@@ -104,18 +119,25 @@ static void run(struct twins *t, unsigned count)
     assert_memory_equal(a->memory.dirty, b->memory.dirty, a->memory.dirty_count * sizeof(uint32_t));
 }
 
+static void run_rounds(struct twins *t, unsigned rounds)
+{
+    run(t, rounds * t->loop->count);
+}
+
 /* Runs the loop until its windows are open, and after each of two changes. */
 static void changes(void change(struct twins *t, unsigned turn))
 {
-    struct twins t;
-    set_up(&t, LOOP, sizeof LOOP - 1, true);
-    run(&t, 200);
-    assert_true(translator_statistics(t.translator)->windows[0] > 0);
-    for (unsigned turn = 0; turn < 2; turn++) {
-        change(&t, turn);
-        run(&t, 200);
+    for (unsigned i = 0; i < ARRAY_SIZE(loops); i++) {
+        struct twins t;
+        set_up(&t, &loops[i], true);
+        run_rounds(&t, 5 * WHOLE);
+        assert_true(translator_statistics(t.translator)->windows[0] > 0);
+        for (unsigned turn = 0; turn < 2; turn++) {
+            change(&t, turn);
+            run_rounds(&t, 5 * WHOLE);
+        }
+        tear_down(&t);
     }
-    tear_down(&t);
 }
 
 static void lower_mapping(struct twins *t, unsigned turn)
@@ -148,17 +170,21 @@ static void pages_clean(struct twins *t, unsigned turn)
     }
 }
 
+static void run_embedded(struct twins *t)
+{
+    for (unsigned i = 0; i < 2; i++)
+        t->bench[i]->cpu->s.gpr[RIP] = LOWER + EMBEDDED;
+    run(t, 2);
+}
+
 /* Code in the page that the loop writes to, and its last value. */
 static void page_of_code(struct twins *t, unsigned turn)
 {
     (void)turn;
-    for (unsigned i = 0; i < 2; i++)
-        t->bench[i]->cpu->s.gpr[RIP] = LOWER + EMBEDDED;
-    run(t, 2);
+    run_embedded(t);
     assert_int_equal(t->bench[1]->cpu->s.gpr[RBP], bench_get(t->bench[1], LOWER + EMBEDDED + 1, 4));
-    run(t, 5 * 5 * WHOLE);
-    for (unsigned i = 0; i < 2; i++)
-        t->bench[i]->cpu->s.gpr[RIP] = LOWER + EMBEDDED;
+    run_rounds(t, 5 * WHOLE);
+    run_embedded(t);
 }
 
 static void changes_are_seen(void **state)
@@ -176,7 +202,7 @@ static void address_spaces_differ(void **state)
     (void)state;
     for (unsigned same_upper = 0; same_upper < 2; same_upper++) {
         struct twins t;
-        set_up(&t, SWITCHES, sizeof SWITCHES - 1, same_upper);
+        set_up(&t, &switches, same_upper);
         for (unsigned i = 0; i < 40; i++)
             run(&t, 1 + i % 9);
         assert_true(translator_statistics(t.translator)->windows[0] > 0);
@@ -191,17 +217,44 @@ static void a_slot_is_shared(void **state)
     (void)state;
     for (unsigned at_once = 0; at_once < 2; at_once++) {
         struct twins t;
-        set_up(&t, LOOP, sizeof LOOP - 1, true);
+        set_up(&t, &loops[0], true);
         translator_sample(t.translator, at_once ? 0 : 255);
         for (unsigned i = 0; i < 2; i++) {
             bench_put(t.bench[i], TABLES + 0x2000 + 8 * (TLB_ENTRIES >> 9), (TABLES + 0x3000) | 7, 8);
             t.bench[i]->cpu->s.gpr[R9] = LOWER + TLB_ENTRIES * PAGE_BYTES + 0x20;
         }
         for (unsigned i = 0; i < 5; i++)
-            run(&t, 5 * 40 * WHOLE);
+            run_rounds(&t, 40 * WHOLE);
         uint64_t before = translator_statistics(t.translator)->slow_paths;
-        run(&t, 5 * 40 * WHOLE);
+        run_rounds(&t, 40 * WHOLE);
         assert_int_equal(translator_statistics(t.translator)->slow_paths, before);
+        tear_down(&t);
+    }
+}
+
+/* Addresses with and without a remainder, at the ends of a page that lies elsewhere than the next one, and 0:
+ * each after each other, so that windows are taken and opened over one and used with the other. */
+static void addresses_are_all_over(void **state)
+{
+    static const uint64_t place[] = {
+        LOWER + 0x18, LOWER + 0x15, LOWER + 0x1b, LOWER + 0xff8, LOWER + 0xffc, LOWER + 0xffd, LOWER + 0xfff,
+        LOWER + 0x1000, LOWER - 3, LOWER - 5, LOWER - 8, 0,
+    };
+    (void)state;
+    for (unsigned opened = 0; opened < 2; opened++) {
+        struct twins t;
+        set_up(&t, &loops[1], true);
+        map(&t, TABLES, SPARE_PAGE);
+        for (unsigned k = 0; k < ARRAY_SIZE(place) * ARRAY_SIZE(place); k++)
+            for (unsigned turn = 0; turn < 2; turn++) {
+                for (unsigned i = 0; i < 2; i++) {
+                    struct cpu *cpu = t.bench[i]->cpu;
+                    if (!turn && !opened)
+                        mmu_flush(cpu);
+                    cpu->s.gpr[RDI] = cpu->s.gpr[R8] = place[turn ? k % ARRAY_SIZE(place) : k / ARRAY_SIZE(place)];
+                }
+                run_rounds(&t, WHOLE);
+            }
         tear_down(&t);
     }
 }
@@ -212,6 +265,7 @@ int main(void)
         cmocka_unit_test(changes_are_seen),
         cmocka_unit_test(address_spaces_differ),
         cmocka_unit_test(a_slot_is_shared),
+        cmocka_unit_test(addresses_are_all_over),
     };
     return translator_available() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
