@@ -24,6 +24,9 @@
 
 #define VECTOR_NONE 0xff
 
+/* XSAVE's components of AVX-512, which a host may have and no CPU model has. */
+#define COMPONENTS_AVX512 0xe0ull
+
 /* FXSAVE's image: ST0..7 by stack position, abridged tags. */
 struct fx_image {
     uint16_t fcw, fsw;

@@ -165,7 +165,7 @@ static void aim_implicit(struct encoding *e, const struct insn *insn)
             gpr[RAX] &= 0xff;
     }
     if (!strncmp(row->name, "XSAVE", 5) || !strncmp(row->name, "XRSTOR", 6))
-        gpr[RAX] = can(e, 80) ? random_below(e->random, 8) : gpr[RAX];
+        gpr[RAX] = can(e, 80) ? random_below(e->random, 8) : gpr[RAX] & ~COMPONENTS_AVX512;
     if (!strcmp(row->name, "XGETBV"))
         gpr[RCX] = random_below(e->random, 3) | (can(e, 50) ? random_next(e->random) << 32 : 0);
 }

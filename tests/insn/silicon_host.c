@@ -180,12 +180,13 @@ static void start_case(ucontext_t *context)
     g[REG_RIP] = (greg_t)before->rip;
     g[REG_EFL] = (greg_t)before->rflags;
     g[REG_CSGSFS] = (greg_t)(((uint64_t)g[REG_CSGSFS] & 0x0000ffffffff0000ull) | selectors);
-    /* XSAVE's header says that x87, SSE and AVX are to be loaded. */
+    /* XSAVE's header says that x87, SSE and AVX are to be loaded, and AVX-512 is as new. */
     uint8_t *fx = (uint8_t *)context->uc_mcontext.fpregs;
     uint32_t mask = context->uc_mcontext.fpregs->mxcr_mask;
     memcpy(fx, &before->fx, sizeof before->fx);
     context->uc_mcontext.fpregs->mxcr_mask = mask;
-    *(uint64_t *)(void *)(fx + XSTATE_BV) |= host_has_ymm ? 7 : 3;
+    uint64_t *components = (uint64_t *)(void *)(fx + XSTATE_BV);
+    *components = (*components & ~COMPONENTS_AVX512) | (host_has_ymm ? 7 : 3);
     if (host_has_ymm)
         memcpy(fx + XSTATE_YMM, before->ymm_high, sizeof before->ymm_high);
     memset(code_alias, 0xcc, 4096);
