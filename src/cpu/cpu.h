@@ -70,11 +70,12 @@ struct cpu_bus {
 #define TRANSLATED_GROUPS 16
 struct translated {
     uint64_t host_stack;    /* of the caller */
-    uint32_t flags;         /* OF in bit 0; SF ZF AF PF CF in bits 8.. as LAHF has them */
     uint32_t flags_fixup;   /* the jump that tells how `flags` become right; 0: they are */
-    uint64_t bad_target;    /* code for an indirect jump to an address that is not canonical; or 0 */
-    uint64_t operand;       /* of the last instruction that set the flags */
-    uint32_t carry;         /* CF before it, in bit 0 */
+    uint32_t bad_target;    /* code for an indirect jump to an address that is not canonical; 0: flags_fixup's
+                             * jump tells. One store sets both, then to 0 */
+    uint32_t flags;         /* OF in bit 0; SF ZF AF PF CF in bits 8.. as LAHF has them */
+    uint32_t carry;         /* CF before the last instruction that set the flags, in bit 0 */
+    uint64_t operand;       /* of it */
     uint32_t edge;          /* the jump that left, or the translation that did not begin */
     uint64_t value;         /* given to a slow load */
     uint64_t kept[2];       /* what registers were when the flags were set */

@@ -44,14 +44,27 @@ void compile_fallback(struct compile *c)
     compile_call(c, c->left ? c->translator->jump : c->translator->fallback);
 }
 
+/* The number of the edge that comes next, if it tells of the flags. */
+static uint32_t fixup(const struct compile *c)
+{
+    return c->flags.home ? 0 : c->translator->edge_count + c->edge_count;
+}
+
 void compile_fixup(struct compile *c)
 {
     if (c->flags.deferred)
         return;
     if (!c->flags.home && c->flags.recipe == RECIPE_NONE)
         flags_save(c, &c->flags);
-    uint32_t edge = c->flags.home ? 0 : c->translator->edge_count + c->edge_count;
-    emit_constant_near(&c->e, PLACE(translated.flags_fixup), edge);
+    emit_constant_near(&c->e, PLACE(translated.flags_fixup), fixup(c));
+}
+
+void compile_fixup_indirect(struct compile *c)
+{
+    if (c->flags.home)
+        compile_fixup(c);
+    else if (!c->flags.deferred) /* bad_target becomes 0 */
+        emit_store_constant(&c->e, 8, IN_VCPU(translated.flags_fixup), (int32_t)fixup(c));
 }
 
 static uint8_t units(const struct compile *c)
@@ -88,7 +101,8 @@ uint8_t **compile_cautious_exit(struct compile *c)
 static void add_edge(struct compile *c, uint8_t *from, uint64_t target, bool checked, unsigned grouping)
 {
     struct compile_edge *edge = &c->edges[c->edge_count++];
-    *edge = (struct compile_edge){ from, c->flags, target, checked, (uint8_t)grouping, (uint8_t)c->index };
+    *edge = (struct compile_edge){ .from = from, .flags = c->flags, .target = target, .checked = checked,
+                                   .grouping = (uint8_t)grouping, .index = (uint8_t)c->index };
     edge->flags.units = units(c);
 }
 
@@ -287,8 +301,11 @@ static void compile_slow_path(struct compile *c, struct slow_path *slow)
 {
     struct emitter *e = &c->e;
     compile_unit_paths(c, slow);
-    if (slow->bad_target) {
-        emit_address(e, slow->bad_target, e->at);
+    if (slow->bad_target || slow->by_edge) {
+        if (slow->by_edge)
+            c->edges[slow->bad_edge].bad_target = e->at;
+        else
+            emit_address(e, slow->bad_target, e->at);
         if (slow->undo)
             emit_lea(e, 8, host_of(RSP), operand_memory(host_of(RSP), -slow->undo));
     } else if (!slow->from[0]) {
@@ -328,10 +345,13 @@ static void compile_exit(struct compile *c, const struct compile_edge *from)
     struct translator *t = c->translator;
     struct emitter *e = &c->e;
     struct edge *edge = &t->edges[t->edge_count];
-    *edge = (struct edge){ from->target, from->from, e->at, NULL, from->flags, { 0, 0 },
-                           c->translation->kind, from->index,
-                           from->grouping == GROUPS_WIDE && from->target <= c->translation->rip,
-                           from->grouping };
+    *edge = (struct edge){
+        .target = from->target, .from = from->from, .exit = e->at, .flags = from->flags,
+        .kind = c->translation->kind, .index = from->index, .grouping = from->grouping,
+        .backward = from->grouping == GROUPS_WIDE && from->target <= c->translation->rip,
+    };
+    if (from->bad_target)
+        emit_address(e, (uint8_t *)&edge->bad_target, from->bad_target);
     if (!from->checked) {
         edge->known[0] = c->translation->id;
         edge->known[1] = c->translation->second_id;

@@ -149,7 +149,7 @@ static bool lower_return(struct compile *c, bool release)
     load_target(c, memory_stack(c, RSP, 0, (unsigned)width, false));
     branch_check_target(c, up);
     stack_move(c, RSP, up);
-    compile_fixup(c);
+    compile_fixup_indirect(c);
     compile_indirect(c);
     return true;
 }
@@ -174,7 +174,7 @@ static bool lower_indirect(struct compile *c, bool call)
         push_return(c);
         load_target(c, memory ? IN_VCPU(translated.value) : guest_operand(insn->rm));
     }
-    compile_fixup(c);
+    compile_fixup_indirect(c);
     compile_indirect(c);
     return true;
 }

@@ -53,6 +53,8 @@ struct slow_path {
     uint8_t *wide_from, *wide_resume;       /* YMM registers */
     uint8_t *x87_from, *x87_resume;         /* the same of the x87's state */
     uint8_t *bad_target; /* where the address of this path is to be written, for a time ... */
+    bool by_edge;        /* or it is to be known of the edge `bad_edge` ... */
+    uint16_t bad_edge;
     int32_t undo;        /* ... when RSP is this much too high */
     uint8_t *refused;    /* jump to where the handler does it, and the interpreter goes on */
     struct pending_fip fip; /* to be stored before anything looks */
@@ -176,6 +178,7 @@ struct compile {
         uint8_t *from;     /* displacement of the jump; NULL: an indirect one */
         struct flags_state flags;
         uint64_t target;
+        uint8_t *bad_target; /* code for one that is not canonical; or NULL */
         bool checked;
         uint8_t grouping, index;     /* enum mmu_index of the target */
     } edges[EDGES_OF_TRANSLATION];
@@ -311,5 +314,7 @@ void compile_call(struct compile *c, const uint8_t *piece);
 void compile_fallback(struct compile *c);
 /* Tells the blocks that follow how to get at the flags. */
 void compile_fixup(struct compile *c);
+/* The same before compile_indirect, behind flags_defer. */
+void compile_fixup_indirect(struct compile *c);
 
 #endif

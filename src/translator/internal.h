@@ -63,6 +63,7 @@ struct edge {
     uint32_t known[2];      /* code pages that need not be compared when it is taken; or 0 */
     uint16_t kind;
     uint8_t index;
+    uint32_t bad_target;    /* of an indirect one: code for a target that is not canonical; or 0 */
     bool backward;          /* to where the translation began, or before */
     uint8_t grouping;       /* of the translation to go to */
 };

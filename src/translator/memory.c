@@ -21,6 +21,7 @@ static struct slow_path *slow_path(struct compile *c)
     struct slow_path *slow = &c->slow[c->slow_count++];
     slow->from[0] = slow->resume = slow->vectors_from = slow->wide_from = slow->x87_from = NULL;
     slow->refused = slow->bad_target = NULL;
+    slow->by_edge = false;
     slow->insn = (uint16_t)c->number;
     slow->load = 0;
     slow->needed = c->need[c->number] != 0;
@@ -49,7 +50,7 @@ static void slow_from(struct compile *c, uint8_t *from)
 void memory_finish(struct compile *c)
 {
     struct slow_path *slow = &c->slow[c->slow_count - 1];
-    if (slow->insn != c->number || slow->resume || !(slow->from[0] || slow->bad_target))
+    if (slow->insn != c->number || slow->resume || !(slow->from[0] || slow->bad_target || slow->by_edge))
         return;
     slow->resume = c->e.at;
     emit_join(&c->e);
@@ -425,9 +426,13 @@ struct host_operand memory_stack(struct compile *c, unsigned base, int32_t disp,
 void memory_bad_target(struct compile *c, int32_t undo)
 {
     struct slow_path *slow = slow_path(c);
-    emit_store_constant(&c->e, 8, IN_VCPU(translated.bad_target), 0);
-    slow->bad_target = c->e.at - 4;
     slow->undo = undo;
+    slow->by_edge = !c->flags.home && !c->flags.deferred; /* compile_fixup_indirect says which edge */
+    slow->bad_edge = (uint16_t)c->edge_count;
+    if (slow->by_edge)
+        return;
+    emit_constant_near(&c->e, PLACE(translated.bad_target), 0);
+    slow->bad_target = c->e.at - 4;
 }
 
 void memory_leave_if(struct compile *c, enum condition condition)

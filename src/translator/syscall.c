@@ -111,7 +111,7 @@ static void need_enabled(struct compile *c)
 /* Also to an address that is not canonical: the fetch there faults. */
 static void system_jump(struct compile *c)
 {
-    emit_store_constant(&c->e, 8, IN_VCPU(translated.bad_target), 0);
+    emit_constant_near(&c->e, PLACE(translated.bad_target), 0);
     compile_indirect(c);
 }
 

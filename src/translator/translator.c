@@ -403,14 +403,20 @@ static uint32_t fetched_page(const struct cpu *cpu, uint64_t linear)
     return (uint32_t)((uint64_t)(host - cpu->memory->bytes) >> PAGE_SHIFT);
 }
 
+/* Code for the last indirect jump, if its target is not canonical; or 0. */
+static uint32_t bad_target(const struct cpu *cpu, const struct translator *t)
+{
+    const struct translated *translated = &cpu->translated;
+    return translated->bad_target ? translated->bad_target : t->edges[translated->flags_fixup].bad_target;
+}
+
 uint64_t translator_search(struct cpu *cpu, struct translator *t, uint32_t left)
 {
     uint32_t edge = left & ~EDGE_LIVE;
     if (edge)
         settle_edge(cpu, t, left);
-    else if (unlikely(cpu->code_bytes == 8 && !cpu_canonical(cpu, cpu->s.gpr[RIP]))
-             && cpu->translated.bad_target)
-        return cpu->translated.bad_target;
+    else if (unlikely(cpu->code_bytes == 8 && !cpu_canonical(cpu, cpu->s.gpr[RIP])) && bad_target(cpu, t))
+        return bad_target(cpu, t);
     else
         settle_deferred(cpu, t);
     cpu->translated.edge = edge;

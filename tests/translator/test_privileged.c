@@ -3,7 +3,8 @@
  * interpreter and by the translator side by side, in slices of any length, with
  * interrupts that wait for STI, come from outside, or are kept away by CLI. States
  * must be equal after each slice; what the guest notes must be what the manual says
- * (SDM vol. 2, CLI, STI, SWAPGS, PUSHF; vol. 3, 6.8.1).
+ * (SDM vol. 2, CLI, STI, SWAPGS, PUSHF; vol. 3, 6.8.1). The same for indirect jumps to addresses that are not
+ * canonical (JMP, RET), whatever is to be known of the flags there.
  */
 #include "../unit/cpu_bench.h"
 
@@ -376,6 +377,40 @@ static void asks_for_privilege(void **state)
     }
 }
 
+/* Three jumps through memory: behind an addition, where only others' flags are known, and a return
+ * behind a comparison. The handler counts, adds up the flags, and goes on at the next 16 bytes. */
+static void jumps_nowhere(void **state)
+{
+    struct twins *t = *state;
+    LOAD(t, HANDLER, "\x48\x83\xc4\x08"                 /* addq $8, %rsp */
+                     "\x4c\x8b\x6c\x24\x10"             /* movq 16(%rsp), %r13 */
+                     "\x4c\x01\x2c\x25\x00\xa0\x00\x00" /* addq %r13, NOTES */
+                     "\x48\xff\x04\x25\x08\xa0\x00\x00" /* incq NOTES + 8 */
+                     "\x4c\x8b\x2c\x24\x49\x83\xcd\x0f" /* movq (%rsp), %r13; orq $15, %r13 */
+                     "\x49\xff\xc5\x4c\x89\x2c\x24"     /* incq %r13; movq %r13, (%rsp) */
+                     "\x48\xcf");                        /* iretq */
+    LOAD(t, CODE, "\x48\x01\xc8\xff\x26");              /* addq %rcx, %rax; jmp *(%rsi) */
+    LOAD(t, CODE + 0x10, "\x48\x89\xc3\xff\x27");       /* movq %rax, %rbx; jmp *(%rdi) */
+    LOAD(t, CODE + 0x20, "\x48\x39\xcb\x4c\x89\xe4\xc3"); /* cmpq %rcx, %rbx; movq %r12, %rsp; ret */
+    LOAD(t, CODE + 0x30, "\x48\xff\xc1\xeb\xcb");       /* incq %rcx; jmp CODE */
+    gate(t, VECTOR_GP);
+    set(t, RIP, CODE);
+    set(t, RSI, LOG);
+    set(t, RDI, LOG + 8);
+    set(t, R12, LOG + 0x1000);
+    start(t, 0);
+    for (unsigned i = 0; i < TURNS; i++) {
+        for (unsigned k = 0; k < 3; k++) {
+            uint64_t bad = below(t, 4) == 0 ? 1ull << 63 : 0, place = k == 2 ? LOG + 0x1000 : LOG + 8 * k;
+            bench_put(t->a, place, bad | (CODE + 0x10 * (k + 1)), 8);
+            bench_put(t->b, place, bad | (CODE + 0x10 * (k + 1)), 8);
+        }
+        slice(t, 1 + below(t, 60));
+    }
+    assert_true(note(t, 1) > TURNS);
+    assert_memory_equal(t->a->memory.bytes, t->b->memory.bytes, 2 << 20);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -383,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(waits_for_sti), TEST(comes_from_outside), TEST(halts_behind_sti),
         TEST(pushes_flags),  TEST(exchanges_bases),    TEST(asks_for_privilege),
+        TEST(jumps_nowhere),
     };
     return translator_available() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
