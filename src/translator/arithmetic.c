@@ -56,11 +56,12 @@ static void compare_memory(struct compile *c, const struct arithmetic *a)
     scratch_keep(c);
     flags_prepare(c, 0, true);
     memory_load(c, width);
-    bool needed = need_after(c) != 0;
-    if (needed)
+    bool next_only = flags_for_next_only(c);
+    if (need_after(c) && !next_only)
         emit_store_near(e, PLACE(translated.operand), SCRATCH);
     flags_set(c, a->alu == 8 ? FIX_AF : FIX_NONE);
     struct flags_state *f = &c->flags;
+    f->waits = next_only;
     f->recipe = a->alu == 8 ? RECIPE_TEST : RECIPE_COMPARE;
     f->width = (uint8_t)width;
     if (a->constant) {

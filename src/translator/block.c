@@ -332,6 +332,9 @@ static void compile_exit_path(struct compile *c, const struct side_exit *exit)
     if (exit->rest)
         emit_lea(e, 8, REMAINING, operand_memory(REMAINING, exit->rest));
     c->flags = exit->flags;
+    if (c->flags.waits)
+        emit_store_near(e, PLACE(translated.operand), SCRATCH);
+    c->flags.waits = false;
     c->flags.units = 0;
     take_units(c, exit->flags.units); /* as they were there, not at the end */
     block_store_fip(c, &exit->fip);
@@ -383,7 +386,12 @@ static void compile_insn(struct compile *c)
         c->fip.any = false;
     }
     c->keeps = false;
+    bool waited = c->flags.waits;
     bool lowered = branch ? lower_branch(c) : lower_straight(c);
+    if (waited && c->flags.waits) { /* they were for this instruction only */
+        c->flags.waits = false;
+        c->flags.recipe = RECIPE_NONE;
+    }
     if (!c->keeps)
         scratch_forget_guests(c);
     if (lowered) {

@@ -229,6 +229,12 @@ void flags_keep(struct compile *c, unsigned written, bool clobbers)
     f->live &= !clobbers;
 }
 
+bool flags_for_next_only(const struct compile *c)
+{
+    unsigned next = c->number + 1;
+    return need_after(c) && next < c->count && !c->flags_use[next].seen && !c->need[next + 1];
+}
+
 void flags_void_recipe(struct compile *c, unsigned written)
 {
     if (uses(&c->flags, written))

@@ -57,7 +57,8 @@ struct flags_state {
     uint8_t product;     /* FIX_PRODUCT: guest register with the low half */
     int32_t constant;
     uint8_t units;       /* of a jump: what is in the host's registers there (UNIT_*) */
-    uint8_t unused[3];
+    bool waits;          /* for the next instruction only; SCRATCH has what translated.operand is to have */
+    uint8_t unused[2];
 };
 
 /* Beside the flags, what a jump's target may rely on if it is made for that jump. */
@@ -80,6 +81,9 @@ enum flags_demand flags_analyse(struct compile *c);
 /* flags_prepare and flags_overwritten (compile.h), where there is something to do. */
 void flags_keep(struct compile *c, unsigned written, bool clobbers);
 void flags_void_recipe(struct compile *c, unsigned written);
+/* Whether nobody but the instruction behind the current one looks at the flags that this one sets, and finds them
+ * in the host's; of a branch: whoever does not go where it jumps to. */
+bool flags_for_next_only(const struct compile *c);
 /* The host's flags were used for something else. */
 void flags_clobbered(struct compile *c);
 /* All six are in the host's flags now and nowhere else. */

@@ -42,6 +42,14 @@ sequences:
     jae 1f
     inc eax
 1:  hlt
+    sequence compare_memory
+    cmp rbx, [rsi] # looked at by the branch only, and where it goes
+    je 1f
+    add rax, rcx
+    cmp dword ptr [rdi], 5 # here by nobody else
+    setb dl
+    xor eax, eax
+1:  hlt
     sequence test_branch
     test eax, eax
     jne 1f
