@@ -30,7 +30,6 @@ GROUNDHOG = BUILD + "/groundhog"
 QEMU = shutil.which(os.environ.get("QEMU", "qemu-system-x86_64"))
 KERNEL = "build/kernels/linux-image-amd64"
 MEMORY_MIB = 512
-NATIVE_RUNS = 3 # a turn: they are short
 COLD_MB = 64 * 1.048576
 
 LOADS = ["hash", "qsort", "chase", "nbody", "x87", "bytecode", "memcpy", "getppid", "fork", "pipe",
@@ -165,12 +164,14 @@ def prepare():
 
 
 def measure(modes, loads, repeat):
-    """Runs everything; clocks[clock][mode][load] is the least time, ends[mode] the last end."""
+    """Runs everything; clocks[clock][mode][load] is the least time, samples[...] all of them,
+    ends[mode] the last end."""
     clocks = [{m: {} for m in modes} for _ in CLOCKS]
+    samples = [{m: {} for m in modes} for _ in CLOCKS]
     peaks, ends, results = {}, {}, {}
     wrong = set()
     for turn in range(repeat):
-        for mode in [m for m in modes for _ in range(NATIVE_RUNS if m == "native" else 1)]:
+        for mode in modes:
             wanted = [l for l in loads if l == "cold"] if mode in ("jit", "interp") else loads
             if not wanted and mode in ("jit", "interp") or ends.get(mode) == "hang":
                 continue
@@ -182,12 +183,13 @@ def measure(modes, loads, repeat):
             if run.end != "ok":
                 run.seconds.pop("whole")
             for load, both in run.seconds.items():
-                for cells, seconds in zip(clocks, both):
+                for cells, every, seconds in zip(clocks, samples, both):
                     cells[mode][load] = min(seconds, cells[mode].get(load, seconds))
+                    every[mode].setdefault(load, []).append(seconds)
             for load, result in run.results.items():
                 if results.setdefault(load, result) != result:
                     wrong.add((mode, load))
-    return dict(zip(CLOCKS, clocks)), peaks, ends, sorted(wrong)
+    return dict(zip(CLOCKS, clocks)), dict(zip(CLOCKS, samples)), peaks, ends, sorted(wrong)
 
 
 def ratio(cells, load, over, under):
@@ -301,7 +303,7 @@ def main():
     prepare()
     before = os.getloadavg()
     repeat = int(os.environ.get("REPEAT", 2))
-    clocks, peaks, ends, wrong = measure(modes, loads, repeat)
+    clocks, samples, peaks, ends, wrong = measure(modes, loads, repeat)
     clock = os.environ.get("CLOCK", "wall")
     cells = clocks[clock]
     about = {"host": host(), "commit": text_of("git", "describe", "--always", "--dirty"),
@@ -315,7 +317,7 @@ def main():
           "%s time, least of %d; load average %.1f before, %.1f after" %
           (clock, repeat, before[0], about["load_after"][0]))
     about.update(
-        clock=clock, seconds=clocks, ends=ends, peak_mib=peaks, trace_bytes=traces, wrong=wrong,
+        clock=clock, seconds=clocks, samples=samples, ends=ends, peak_mib=peaks, trace_bytes=traces, wrong=wrong,
         ratios={"%s/%s" % pair: {l: ratio(cells, l, *pair) for l in cells[pair[0]]}
                 for pair in RATIOS if pair[0] in cells and pair[1] in cells},
         bars=[dict(zip(("what", "measured", "comparison", "wanted"), row))
