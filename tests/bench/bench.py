@@ -43,10 +43,10 @@ QEMU_CPU = ("qemu64,vendor=GenuineIntel,family=6,model=28,stepping=10,+pclmulqdq
             "+clflushopt,+umip,+abm,+pdpe1gb,+xsaveopt")
 ICOUNT = os.environ.get("ICOUNT", "shift=1")
 
-# Columns; jit and interp are forced engines, for the load `cold` only.
-MODES = ["native", "run", "record", "replay", "tcg", "icount", "rr-record", "rr-replay", "jit",
-         "interp"]
-NAMES = {"jit": "run, jit", "interp": "run, interp", "tcg": "QEMU TCG", "icount": "TCG icount"}
+# Columns; the last three are `run` with an engine, for the load `cold` alone.
+ENGINES = ["auto", "jit", "interp"]
+MODES = ["native", "run", "record", "replay", "tcg", "icount", "rr-record", "rr-replay"] + ENGINES
+NAMES = {"tcg": "QEMU TCG", "icount": "TCG icount", **{e: "run, " + e for e in ENGINES}}
 
 
 CLOCKS = ("wall", "cpu")
@@ -69,7 +69,7 @@ def command(mode, loads):
         return [GROUNDHOG, "replay", TRACES["record"]] + serials
     if mode == "record":
         return [GROUNDHOG, "record", "-o", TRACES["record"]] + machine(loads) + serials
-    if mode in ("run", "jit", "interp"):
+    if mode == "run" or mode in ENGINES:
         engine = "auto" if mode == "run" else mode
         return [GROUNDHOG, "run", "--engine", engine] + machine(loads) + serials
     icount = {"tcg": [], "icount": ["-icount", ICOUNT]}
@@ -172,8 +172,8 @@ def measure(modes, loads, repeat):
     wrong = set()
     for turn in range(repeat):
         for mode in modes:
-            wanted = [l for l in loads if l == "cold"] if mode in ("jit", "interp") else loads
-            if not wanted and mode in ("jit", "interp") or ends.get(mode) == "hang":
+            wanted = [l for l in loads if l == "cold"] if mode in ENGINES else loads
+            if not wanted and mode in ENGINES or ends.get(mode) == "hang":
                 continue
             run = Run(mode, wanted)
             print("  turn %d, %-10s %7.1f s  %s" %
@@ -214,7 +214,7 @@ def bars(cells, peaks):
     rows.append(("translation, MB of guest code a second", COLD_MB / cold if cold else None,
                  ">=", 30))
     rows.append(("code run once: by the default engine / interpreted",
-                 ratio(cells, "cold", "run", "interp"), "<=", 1))
+                 ratio(cells, "cold", "auto", "interp"), "<=", 1))
     rows.append(("code run once: all translated / interpreted", ratio(cells, "cold", "jit", "interp"),
                  "", None))
     rows.append(("peak memory less the guest's, MiB (record)",
@@ -256,7 +256,7 @@ def report(cells, peaks, ends, wrong, loads, traces):
     shown = [l for l in ["boot"] + loads + ["whole"] if any(l in c for c in cells.values())]
 
     def cell(mode, load):
-        lost = ends.get(mode) in ("hang", "failed") and mode not in ("jit", "interp")
+        lost = ends.get(mode) in ("hang", "failed") and mode not in ENGINES
         return ends[mode] if lost and load not in cells[mode] else number(cells[mode].get(load))
 
     print_table(["seconds"] + [NAMES.get(m, m) for m in cells],
@@ -299,7 +299,7 @@ def main():
         sys.exit("bench: unknown: %s; modes: %s; loads: boot %s" %
                  (" ".join(sorted(unknown)), " ".join(MODES), " ".join(LOADS)))
     if not QEMU:
-        modes = [m for m in modes if m in ("native", "run", "record", "replay", "jit", "interp")]
+        modes = [m for m in modes if m in ["native", "run", "record", "replay"] + ENGINES]
     prepare()
     before = os.getloadavg()
     repeat = int(os.environ.get("REPEAT", 2))
