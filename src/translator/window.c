@@ -110,8 +110,8 @@ bool window_check(struct compile *c, unsigned base, int32_t disp, unsigned bytes
     struct window_miss *miss = &c->misses[c->miss_count++];
     *miss = (struct window_miss){ .insn = (uint16_t)c->number, .window = (uint16_t)window, .fails = fails,
                                   .bytes = (uint16_t)bytes, .alignment = (uint8_t)alignment,
-                                  .index = (uint8_t)c->index, .how = (uint8_t)how,
-                                  .narrow = narrow, .base = (uint8_t)base, .disp = disp };
+                                  .index = (uint8_t)c->index, .how = (uint8_t)how, .base = (uint8_t)base,
+                                  .disp = disp };
     if (narrow)
         check_narrow(c, miss);
     else
@@ -169,17 +169,17 @@ static void finish(struct compile *c, const struct window_miss *miss)
     for (unsigned i = 0; i < 2; i++)
         if (miss->from[i])
             emit_patch(miss->from[i], e->at);
-    if (!miss->narrow)
+    if (!place->narrow)
         emit_alu(e, ALU_ADD, 8, SCRATCH, in_window(miss->window, offsetof(struct translated_window, low)));
     emit_alu_constant(e, ALU_SUB, 4, patience_of(miss->window), 1);
     uint8_t *over = emit_jump_if(e, CONDITION_S, NULL);
     place->plain = e->at;
     c->index = miss->index;
     emit_sum(e, SCRATCH, miss->base, miss->disp);
-    if (miss->narrow)
+    if (place->narrow)
         emit_store(e, 8, IN_VCPU(translated.target), SCRATCH);
     *miss->fails = memory_check(c, SCRATCH, 0, miss->bytes, miss->how & WINDOW_WRITE, miss->alignment);
-    if (miss->narrow)
+    if (place->narrow)
         take_page_narrow(c, miss);
     else
         take_page(c, miss);
@@ -241,11 +241,11 @@ static void open_at(struct cpu *cpu, struct translator *t, unsigned number, uint
     const struct tlb *tlb = &cpu->tlbs[place->index];
     struct translated_window *window = &cpu->windows.window[number];
     uintptr_t host = tlb->host[tlb_slot(page)];
-    uint64_t low = page, high = page + PAGE_BYTES;
-    while (!place->narrow && page - low < PAGES_AROUND * PAGE_BYTES && low
+    uint64_t low = page, high = page + PAGE_BYTES, around = place->narrow ? 0 : PAGES_AROUND * PAGE_BYTES;
+    while (page - low < around && low
            && fits(tlb, place, low - PAGE_BYTES, host - (uintptr_t)(page - low) - PAGE_BYTES))
         low -= PAGE_BYTES;
-    while (!place->narrow && high - page < PAGES_AROUND * PAGE_BYTES && high
+    while (high - page < around && high
            && fits(tlb, place, high, host + (uintptr_t)(high - page)))
         high += PAGE_BYTES;
     if (!window->limit)

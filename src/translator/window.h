@@ -21,8 +21,7 @@ struct window_miss {
     uint8_t **fails;       /* where the displacement of the jump is to be stored that gives up (window_check) */
     uint16_t insn, window, bytes;
     uint8_t alignment, index, how;
-    bool narrow;           /* then the address is base + disp; else in SCRATCH less where the window begins */
-    uint8_t base;
+    uint8_t base;          /* the address is base + disp; of a range: in SCRATCH, less where the range begins */
     int32_t disp;
 };
 

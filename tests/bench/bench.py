@@ -164,9 +164,7 @@ def prepare():
 
 
 def measure(modes, loads, repeat):
-    """Runs everything; clocks[clock][mode][load] is the least time, samples[...] all of them,
-    ends[mode] the last end."""
-    clocks = [{m: {} for m in modes} for _ in CLOCKS]
+    """Runs everything; samples[clock][mode][load] are the times, ends[mode] the last end."""
     samples = [{m: {} for m in modes} for _ in CLOCKS]
     peaks, ends, results = {}, {}, {}
     wrong = set()
@@ -183,13 +181,17 @@ def measure(modes, loads, repeat):
             if run.end != "ok":
                 run.seconds.pop("whole")
             for load, both in run.seconds.items():
-                for cells, every, seconds in zip(clocks, samples, both):
-                    cells[mode][load] = min(seconds, cells[mode].get(load, seconds))
-                    every[mode].setdefault(load, []).append(seconds)
+                for cells, seconds in zip(samples, both):
+                    cells[mode].setdefault(load, []).append(seconds)
             for load, result in run.results.items():
                 if results.setdefault(load, result) != result:
                     wrong.add((mode, load))
-    return dict(zip(CLOCKS, clocks)), dict(zip(CLOCKS, samples)), peaks, ends, sorted(wrong)
+    return dict(zip(CLOCKS, samples)), peaks, ends, sorted(wrong)
+
+
+def least(samples):
+    return {clock: {mode: {load: min(times) for load, times in cells.items()}
+                    for mode, cells in modes.items()} for clock, modes in samples.items()}
 
 
 def ratio(cells, load, over, under):
@@ -303,7 +305,8 @@ def main():
     prepare()
     before = os.getloadavg()
     repeat = int(os.environ.get("REPEAT", 2))
-    clocks, samples, peaks, ends, wrong = measure(modes, loads, repeat)
+    samples, peaks, ends, wrong = measure(modes, loads, repeat)
+    clocks = least(samples)
     clock = os.environ.get("CLOCK", "wall")
     cells = clocks[clock]
     about = {"host": host(), "commit": text_of("git", "describe", "--always", "--dirty"),
@@ -317,7 +320,8 @@ def main():
           "%s time, least of %d; load average %.1f before, %.1f after" %
           (clock, repeat, before[0], about["load_after"][0]))
     about.update(
-        clock=clock, seconds=clocks, samples=samples, ends=ends, peak_mib=peaks, trace_bytes=traces, wrong=wrong,
+        clock=clock, seconds=clocks, samples=samples, ends=ends, peak_mib=peaks,
+        trace_bytes=traces, wrong=wrong,
         ratios={"%s/%s" % pair: {l: ratio(cells, l, *pair) for l in cells[pair[0]]}
                 for pair in RATIOS if pair[0] in cells and pair[1] in cells},
         bars=[dict(zip(("what", "measured", "comparison", "wanted"), row))
