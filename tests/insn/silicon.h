@@ -24,9 +24,6 @@
 
 #define VECTOR_NONE 0xff
 
-/* XSAVE's components of AVX-512, which a host may have and no CPU model has. */
-#define COMPONENTS_AVX512 0xe0ull
-
 /* FXSAVE's image: ST0..7 by stack position, abridged tags. */
 struct fx_image {
     uint16_t fcw, fsw;
@@ -123,6 +120,8 @@ const char *guest_consume(const struct test_case *test, uint64_t seed);
 /* The row of an instruction; a nameless one of what is undefined. */
 struct opcode_row;
 const struct opcode_row *row_of(const struct insn *insn);
+/* XSAVE and its kin, and XRSTOR. */
+bool row_has_image(const struct opcode_row *row);
 
 /* host.c: the silicon. Runs `count` cases in a child process; outcomes of
  * cases that were not reached have ran == false. Returns how many it ran. */
@@ -131,6 +130,8 @@ void *host_shared(size_t bytes); /* memory that the child shares */
 unsigned host_run(const struct test_case *tests, struct outcome *outcomes, unsigned count);
 bool host_has_feature(unsigned feature);
 bool host_is_amd(void);
+/* XSAVE's components of AVX-512, which no CPU model has, as far as this host uses them. */
+uint64_t host_avx512(void);
 
 /* generate.c: makes a case of `row`; false when this attempt is no good. */
 bool generate(struct random *random, unsigned row, struct test_case *test);

@@ -164,8 +164,8 @@ static void aim_implicit(struct encoding *e, const struct insn *insn)
         if (can(e, 50))
             gpr[RAX] &= 0xff;
     }
-    if (!strncmp(row->name, "XSAVE", 5) || !strncmp(row->name, "XRSTOR", 6))
-        gpr[RAX] = can(e, 80) ? random_below(e->random, 8) : gpr[RAX] & ~COMPONENTS_AVX512;
+    if (row_has_image(row))
+        gpr[RAX] = can(e, 80) ? random_below(e->random, 8) : gpr[RAX] & ~host_avx512();
     if (!strcmp(row->name, "XGETBV"))
         gpr[RCX] = random_below(e->random, 3) | (can(e, 50) ? random_next(e->random) << 32 : 0);
 }
@@ -194,11 +194,10 @@ static void aim_memory(struct encoding *e, const struct insn *insn)
 {
     const struct opcode_row *row = row_of(insn);
     bool memory = (row->modrm & MODRM_PRESENT && insn->modrm < 0xc0) || e->disp_bytes;
-    bool image = !strncmp(row->name, "XSAVE", 5) || !strncmp(row->name, "XRSTOR", 6);
     if (!memory || !can(e, 95))
         return;
     uint64_t target = data_target(e, insn->segment);
-    if (image && can(e, 90))
+    if (row_has_image(row) && can(e, 90))
         target = DATA_START + 1024 * random_below(e->random, DATA_BYTES / 1024);
     aim(e, insn, target);
 }

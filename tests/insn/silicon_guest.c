@@ -208,6 +208,11 @@ const struct opcode_row *row_of(const struct insn *insn)
     return insn->row == ROW_INVALID ? &undefined : &opcode_rows[insn->row];
 }
 
+bool row_has_image(const struct opcode_row *row)
+{
+    return !strncmp(row->name, "XSAVE", 5) || !strncmp(row->name, "XRSTOR", 6);
+}
+
 /* Runs the instruction once, or all iterations of a repeated one. */
 static int run(const struct insn *insn)
 {

@@ -110,6 +110,17 @@ bool host_has_feature(unsigned feature)
     return has[feature];
 }
 
+uint64_t host_avx512(void)
+{
+    static bool asked;
+    static uint32_t low;
+    uint32_t high;
+    if (!asked && ask_cpuid(1, 0, 2, 27)) /* OSXSAVE */
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    asked = true;
+    return low & 0xe0;
+}
+
 bool host_is_amd(void)
 {
     unsigned r[4];
@@ -186,7 +197,7 @@ static void start_case(ucontext_t *context)
     memcpy(fx, &before->fx, sizeof before->fx);
     context->uc_mcontext.fpregs->mxcr_mask = mask;
     uint64_t *components = (uint64_t *)(void *)(fx + XSTATE_BV);
-    *components = (*components & ~COMPONENTS_AVX512) | (host_has_ymm ? 7 : 3);
+    *components = (*components & ~host_avx512()) | (host_has_ymm ? 7 : 3);
     if (host_has_ymm)
         memcpy(fx + XSTATE_YMM, before->ymm_high, sizeof before->ymm_high);
     memset(code_alias, 0xcc, 4096);

@@ -168,7 +168,7 @@ static void fill_xsave_headers(struct random *random, uint8_t *data)
         if (random_percent(random, 40))
             header[1] = 1ull << 63 | (random_percent(random, 80) ? 7 : random_below(random, 16));
         if (random_percent(random, 5))
-            header[random_below(random, 8)] |= 1ull << random_below(random, 64) & ~COMPONENTS_AVX512;
+            header[random_below(random, 8)] |= 1ull << random_below(random, 64) & ~host_avx512();
         memcpy(data + at, header, sizeof header);
         uint32_t mxcsr = random_percent(random, 90) ? random_below(random, 0x10000)
                                                     : (uint32_t)random_next(random);
